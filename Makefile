@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# kvxfer. `make help` says what there is. Everything that is made goes to build/.
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+top := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+version := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' $(top)/dkms.conf)
+soname := libkvxfer.so.0
+
+# Where things go. LIB follows Debian's multiarch where there is one.
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+DESTDIR ?=
+
+# Which kernel the module is for.
+KVER ?= $(shell ls -d /lib/modules/*/build 2>/dev/null | xargs -r -n1 dirname | xargs -r -n1 basename | sort -V | tail -n1)
+KDIR ?= $(if $(KVER),/lib/modules/$(KVER)/build)
+LAB ?= uml
+
+CC ?= gcc
+CFLAGS ?= -O2 -g
+warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers -Werror
+cflags = -std=gnu11 $(warnings) $(CFLAGS) -Iuapi -Iulib -DKVX_VERSION='"$(version)"' -MMD -MP
+
+q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(2)";)
+
+.PHONY: all help
+all: module lib cli ##: the module, the library and the command
+
+help: ##: this list
+	@echo 'usage: make [TARGET] [VARIABLE=value]...'
+	@sed -n 's/^\([a-z][a-z -]*\):.*##: \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@printf '%s\n' '' 'Variables: KVER or KDIR (kernel of `make module`, now $(or $(KVER),none)), LAB (uml, uml-debug,' \
+		'debian-6.1, debian-6.12), NODES (1 or 2), T (name of a test), DESTDIR, PREFIX, LIBDIR, V=1' \
+		'(show commands), KVX_CACHE (folder of the lab kernels, now $${KVX_CACHE:-~/.cache/kvxfer}).'
+
+# --- the module ---------------------------------------------------------------------------------
+
+# The kernel's build writes beside the sources: give it a tree of links to them.
+mirror = mkdir -p $(1)/tests; cp -rsf $(addprefix $(top)/,Kbuild dkms.conf kmod uapi) $(1)/; \
+	cp -rsf $(top)/tests/kunit $(1)/tests/; find $(1) -xtype l -delete
+
+.PHONY: module
+module: ##: kvxfer.ko for KVER, by default the newest kernel whose headers are installed
+	$(q)[ -n '$(KDIR)' ] || { echo 'No kernel headers are installed. On Debian: sudo apt-get install linux-headers-$$(uname -r),'; \
+		echo 'or name a kernel by KVER= or KDIR=. (The lab needs none: see make help.)'; exit 1; } >&2
+	$(q)[ -e '$(KDIR)/Makefile' ] || { echo 'There are no kernel headers in $(KDIR).' >&2; exit 1; }
+	$(q)$(call mirror,build/kmod)
+	$(q)$(MAKE) -C '$(KDIR)' M=$(top)/build/kmod $(if $(W),W=$(W)) modules
+
+# The module for one of the lab's kernels, with its KUnit suites where that kernel has KUnit.
+.PHONY: lab-module
+lab-module: dir = build/kmod-$(LAB)
+lab-module:
+	$(q)kernel=$$(tests/lab/kernels $(LAB)); mkdir -p $(dir); exec 9>$(dir)/.lock; flock 9; \
+	$(call mirror,$(dir)); \
+	args=(-C "$$kernel/kbuild" M=$(top)/$(dir) W=1); \
+	case $(LAB) in uml*) args+=(ARCH=um KVX_KUNIT=1) ;; esac; \
+	[ "$$(cat $(dir)/.kernel 2>/dev/null)" = "$$kernel" ] || { $(MAKE) "$${args[@]}" clean >$(dir)/build.log 2>&1; echo "$$kernel" >$(dir)/.kernel; }; \
+	$(MAKE) "$${args[@]}" modules >$(dir)/build.log 2>&1 && ! grep -n 'warning:' $(dir)/build.log || { cat $(dir)/build.log >&2; exit 1; }
+
+# --- library and command ------------------------------------------------------------------------
+
+lib_src := $(sort $(wildcard ulib/*.c))
+cli_src := $(sort $(wildcard tools/*.c))
+lib_obj := $(lib_src:%.c=build/obj/%.o)
+cli_obj := $(cli_src:%.c=build/obj/%.o)
+
+.PHONY: lib cli
+lib: build/lib/$(soname) build/lib/libkvxfer.a build/lib/kvxfer.pc ##: libkvxfer, shared and static
+cli: build/bin/kvxfer ##: the kvxfer command
+
+build/obj/ulib/%.o: ulib/%.c dkms.conf
+	$(q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(cflags) -fPIC -fvisibility=default -c -o $@ $<
+
+build/obj/tools/%.o: tools/%.c dkms.conf
+	$(q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(cflags) -c -o $@ $<
+
+build/lib/$(soname): $(lib_obj) ulib/libkvxfer.map
+	$(q)mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,-z,defs \
+		-Wl,--version-script=ulib/libkvxfer.map -o $@ $(lib_obj)
+	$(q)ln -sf $(soname) build/lib/libkvxfer.so
+
+build/lib/libkvxfer.a: $(lib_obj)
+	$(q)mkdir -p $(@D)
+	$(call say,AR,$@)rm -f $@; $(AR) rcs $@ $(lib_obj)
+
+build/lib/kvxfer.pc: ulib/kvxfer.pc.in dkms.conf FORCE
+	$(q)mkdir -p $(@D)
+	$(q)sed 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),; s,@VERSION@,$(version),' $< >$@
+
+# Static, so that the tool that tells what is wrong works when the library does not.
+build/bin/kvxfer: $(cli_obj) build/lib/libkvxfer.a
+	$(q)mkdir -p $(@D)
+	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+-include $(lib_obj:.o=.d) $(cli_obj:.o=.d)
+
+.PHONY: install uninstall dkms-install
+installed = $(DESTDIR)$(PREFIX)
+install: lib cli ##: library, header, command, man pages, completion, udev rule (DESTDIR, PREFIX)
+	$(q)install -d $(installed)/bin $(installed)/include/linux $(DESTDIR)$(LIBDIR)/pkgconfig
+	$(q)install -m 755 build/bin/kvxfer $(installed)/bin/kvxfer
+	$(q)install -m 644 ulib/kvxfer.h $(installed)/include/kvxfer.h
+	$(q)install -m 644 uapi/linux/kvxfer.h $(installed)/include/linux/kvxfer.h
+	$(q)install -m 755 build/lib/$(soname) $(DESTDIR)$(LIBDIR)/$(soname)
+	$(q)ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libkvxfer.so
+	$(q)install -m 644 build/lib/libkvxfer.a $(DESTDIR)$(LIBDIR)/libkvxfer.a
+	$(q)install -m 644 build/lib/kvxfer.pc $(DESTDIR)$(LIBDIR)/pkgconfig/kvxfer.pc
+	$(q)for page in $(wildcard tools/man/*.[1-8] ulib/man/*.[1-8]); do \
+		install -D -m 644 $$page $(installed)/share/man/man$${page##*.}/$${page##*/}; done
+	$(q)install -D -m 644 tools/system/kvxfer.bash-completion $(installed)/share/bash-completion/completions/kvxfer
+	$(q)install -D -m 644 tools/system/70-kvxfer.rules $(DESTDIR)/usr/lib/udev/rules.d/70-kvxfer.rules
+	$(q)install -D -m 644 tools/system/kvxfer.sysusers $(DESTDIR)/usr/lib/sysusers.d/kvxfer.conf
+	$(q)[ -n '$(DESTDIR)' ] || ldconfig || :
+
+# What dkms needs of the tree, and no more.
+dkms_files := Kbuild dkms.conf kmod uapi
+dkms-install: ##: the module by DKMS, for every installed kernel that has headers
+	$(q)install -d $(DESTDIR)/usr/src/kvxfer-$(version)
+	$(q)cp -r $(dkms_files) $(DESTDIR)/usr/src/kvxfer-$(version)/
+	$(q)[ -n '$(DESTDIR)' ] || { dkms status -m kvxfer -v $(version) | grep -q . || dkms add -m kvxfer -v $(version); \
+		for dir in /lib/modules/*/build; do kver=$${dir%/build}; \
+			dkms install --force -m kvxfer -v $(version) -k $${kver##*/}; done; }
+
+# --- the lab and the tests ----------------------------------------------------------------------
+
+build/lab/launch: tests/lab/launch.c
+	$(q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -std=gnu11 $(warnings) $(CFLAGS) -o $@ $<
+
+.PHONY: clean FORCE
+FORCE:
+clean: ##: remove build/ (the lab's kernels stay in their cache)
+	$(q)rm -rf build

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Agents: who has the device open.
+ *
+ * An agent is found by its id (kvx_agents) and by its worker_id (kvx_workers). Both tables hold
+ * no reference: an agent leaves them in kvx_agent_close(), before the file's reference is dropped, so
+ * that what a table holds is alive for as long as kvx_agents_lock is held.
+ */
+#include <linux/hashtable.h>
+#include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/random.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "abi.h"
+#include "compat.h"
+#include "kvx.h"
+#include "trace.h"
+
+#define KVX_AGENTS_MAX_DEFAULT	65536
+#define KVX_WORKERS_HASH_BITS	10
+
+static unsigned int max_agents = KVX_AGENTS_MAX_DEFAULT;
+module_param(max_agents, uint, 0644);
+MODULE_PARM_DESC(max_agents, "how many opens of /dev/kvxfer may exist at once on this node");
+
+static DEFINE_MUTEX(kvx_agents_lock);
+static DEFINE_XARRAY_ALLOC1(kvx_agents);
+static DEFINE_HASHTABLE(kvx_workers, KVX_WORKERS_HASH_BITS);
+static unsigned int kvx_agents_count;
+static u32 kvx_agent_id_last;
+static u64 kvx_epoch_last;
+
+static struct kvx_agent *__kvx_worker_find(u64 worker_id)
+{
+	struct kvx_agent *agent;
+
+	lockdep_assert_held(&kvx_agents_lock);
+	hash_for_each_possible(kvx_workers, agent, hash, worker_id)
+		if (agent->worker_id == worker_id)
+			return agent;
+	return NULL;
+}
+
+/* Until it has somewhere to be told from another, any number that is free will do. */
+static u64 __kvx_worker_id_random(void)
+{
+	u64 worker_id;
+
+	do {
+		worker_id = get_random_u64();
+	} while (__kvx_worker_find(worker_id));
+	return worker_id;
+}
+
+/* A process may call itself anything: keep of its name what a name may hold. */
+static void kvx_agent_name_from_task(char name[KVXFER_NAME_MAX])
+{
+	struct kvxfer_hdr hdr = {};
+	char comm[TASK_COMM_LEN] = {};
+
+	get_task_comm(comm, current);
+	while (kvx_abi_check_name(&hdr, comm, sizeof(comm)) &&
+	       hdr.reason == KVXFER_REASON_NAME_CHAR)
+		comm[hdr.index] = '?';
+	strscpy_pad(name, comm[0] ? comm : "?", KVXFER_NAME_MAX);
+}
+
+/**
+ * kvx_agent_open() - make an agent for a file that is being opened
+ *
+ * Context: process, may sleep.
+ * Return: the agent with one reference, to be given back by kvx_agent_close(); or ERR_PTR: -ENOMEM, or -ENFILE when
+ * max_agents are open.
+ */
+struct kvx_agent *kvx_agent_open(void)
+{
+	struct kvx_agent *agent;
+	int err;
+
+	agent = kzalloc(sizeof(*agent), GFP_KERNEL_ACCOUNT);
+	if (!agent)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&agent->ref);
+	init_waitqueue_head(&agent->wait);
+	kvx_agent_name_from_task(agent->name);
+
+	mutex_lock(&kvx_agents_lock);
+	if (kvx_agents_count >= READ_ONCE(max_agents)) {
+		pr_warn_ratelimited("%s (pid %d) refused: %u agents are open, and max_agents is %u\n",
+				    agent->name, task_tgid_nr(current), kvx_agents_count,
+				    READ_ONCE(max_agents));
+		err = -ENFILE;
+		goto err_unlock;
+	}
+	err = xa_alloc_cyclic(&kvx_agents, &agent->id, agent, xa_limit_31b, &kvx_agent_id_last,
+			      GFP_KERNEL_ACCOUNT);
+	if (err < 0)
+		goto err_unlock;
+	kvx_epoch_last = kvx_epoch_after(kvx_epoch_last);
+	agent->epoch = kvx_epoch_last;
+	agent->worker_id = __kvx_worker_id_random();
+	hash_add(kvx_workers, &agent->hash, agent->worker_id);
+	kvx_agents_count++;
+	trace_kvx_agent_open(agent);
+	mutex_unlock(&kvx_agents_lock);
+	return agent;
+
+err_unlock:
+	mutex_unlock(&kvx_agents_lock);
+	kfree(agent);
+	return ERR_PTR(err);
+}
+EXPORT_SYMBOL_IF_KUNIT(kvx_agent_open);
+
+static void kvx_agent_free(struct kref *ref)
+{
+	kfree(container_of(ref, struct kvx_agent, ref));
+}
+
+/**
+ * kvx_agent_put() - drop a reference
+ * @agent: the agent
+ *
+ * Context: any.
+ */
+void kvx_agent_put(struct kvx_agent *agent)
+{
+	kref_put(&agent->ref, kvx_agent_free);
+}
+
+/**
+ * kvx_agent_close() - its file is gone: nobody finds the agent any more
+ * @agent: the agent; the file's reference goes with this call
+ *
+ * Context: process, may sleep.
+ */
+void kvx_agent_close(struct kvx_agent *agent)
+{
+	mutex_lock(&kvx_agents_lock);
+	trace_kvx_agent_close(agent);
+	hash_del(&agent->hash);
+	xa_erase(&kvx_agents, agent->id);
+	kvx_agents_count--;
+	mutex_unlock(&kvx_agents_lock);
+	kvx_agent_put(agent);
+}
+EXPORT_SYMBOL_IF_KUNIT(kvx_agent_close);
+
+/**
+ * kvx_agent_query() - KVXFER_IOC_QUERY
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_query
+ *
+ * Context: process, may sleep.
+ * Return: 0.
+ */
+int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd)
+{
+	cmd->out_abi_version = KVXFER_ABI_VERSION;
+	cmd->out_size_max = KVXFER_SIZE_MAX;
+	cmd->out_features = KVXFER_FEATURE_AGENT;
+	cmd->out_boot_id = kvx_boot_id;
+	cmd->out_epoch = agent->epoch;
+	cmd->out_agent_id = agent->id;
+	cmd->out_agents_max = READ_ONCE(max_agents);
+	cmd->out_name_max = KVXFER_NAME_MAX;
+	strscpy_pad(cmd->out_version, KVX_VERSION, sizeof(cmd->out_version));
+	mutex_lock(&kvx_agents_lock);
+	cmd->out_worker_id = agent->worker_id;
+	cmd->out_agents = kvx_agents_count;
+	memcpy(cmd->out_name, agent->name, sizeof(cmd->out_name));
+	mutex_unlock(&kvx_agents_lock);
+	return 0;
+}
+
+/**
+ * kvx_agent_set() - KVXFER_IOC_AGENT_SET
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_agent_set
+ *
+ * Context: process, may sleep.
+ * Return: 0, -EINVAL, or -EEXIST when another agent has the worker_id.
+ */
+int kvx_agent_set(struct kvx_agent *agent, struct kvxfer_agent_set *cmd)
+{
+	const bool set_name = cmd->hdr.flags & KVXFER_AGENT_SET_NAME;
+	const bool set_worker_id = cmd->hdr.flags & KVXFER_AGENT_SET_WORKER_ID;
+	struct kvx_agent *holder;
+	int err;
+
+	if (!set_worker_id) {
+		err = kvx_abi_check_unused(&cmd->hdr, &cmd->worker_id, sizeof(cmd->worker_id),
+					   offsetof(struct kvxfer_agent_set, worker_id));
+		if (err)
+			return err;
+	}
+	if (set_name)
+		err = kvx_abi_check_name(&cmd->hdr, cmd->name, sizeof(cmd->name));
+	else
+		err = kvx_abi_check_unused(&cmd->hdr, cmd->name, sizeof(cmd->name),
+					   offsetof(struct kvxfer_agent_set, name));
+	if (err)
+		return err;
+
+	mutex_lock(&kvx_agents_lock);
+	if (set_worker_id) {
+		holder = __kvx_worker_find(cmd->worker_id);
+		if (holder && holder != agent) {
+			err = kvx_refuse(&cmd->hdr, -EEXIST, KVXFER_REASON_WORKER_ID_TAKEN,
+					 holder->id);
+			goto out_unlock;
+		}
+		hash_del(&agent->hash);
+		agent->worker_id = cmd->worker_id;
+		hash_add(kvx_workers, &agent->hash, agent->worker_id);
+	}
+	if (set_name)
+		strscpy_pad(agent->name, cmd->name, sizeof(agent->name));
+	trace_kvx_agent_set(agent);
+out_unlock:
+	mutex_unlock(&kvx_agents_lock);
+	return err;
+}
+EXPORT_SYMBOL_IF_KUNIT(kvx_agent_set);
+
+/**
+ * kvx_agents_init() - before the first open
+ */
+void kvx_agents_init(void)
+{
+	/* Epochs of this load of the module are unlikely to be those of another. */
+	kvx_epoch_last = get_random_u64();
+}
+
+/**
+ * kvx_agents_exit() - after the last close
+ */
+void kvx_agents_exit(void)
+{
+	WARN_ON_ONCE(kvx_agents_count);
+	xa_destroy(&kvx_agents);
+}

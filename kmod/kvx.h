@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the module's files know of each other.
+ *
+ * DOC: Locking
+ *
+ * Locks are taken from left to right, and each file says what its own protect:
+ *
+ *	kvx_agents_lock
+ *
+ * kvx_agents_lock (mutex, agent.c): the table of agents, the hash of worker_ids, and the name and
+ *	worker_id of every agent. Process context only.
+ *
+ * DOC: Lifetimes
+ *
+ * struct kvx_agent: a kref. The open file holds one reference; whoever else keeps a pointer beyond a
+ *	command holds another. Closing the file takes the agent out of the tables first: from then on
+ *	nobody new finds it.
+ */
+#ifndef KVX_H
+#define KVX_H
+
+#include <linux/kref.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+#include <linux/kvxfer.h>
+
+/**
+ * struct kvx_agent - one open /dev/kvxfer
+ * @ref: see DOC: Lifetimes
+ * @id: number on this node, for people; never 0
+ * @epoch: new for each open, KVXFER_EPOCH_BITS wide, never 0
+ * @worker_id: unique on this node; under kvx_agents_lock
+ * @name: padded with NUL; under kvx_agents_lock
+ * @hash: link in the hash of worker_ids; under kvx_agents_lock
+ * @wait: where poll sleeps
+ */
+struct kvx_agent {
+	struct kref ref;
+	u32 id;
+	u64 epoch;
+	u64 worker_id;
+	char name[KVXFER_NAME_MAX];
+	struct hlist_node hash;
+	wait_queue_head_t wait;
+};
+
+/* main.c */
+extern u64 kvx_boot_id;
+
+/* chardev.c */
+int kvx_chardev_register(void);
+void kvx_chardev_unregister(void);
+
+/* agent.c */
+void kvx_agents_init(void);
+void kvx_agents_exit(void);
+struct kvx_agent *kvx_agent_open(void);
+void kvx_agent_close(struct kvx_agent *agent);
+void kvx_agent_put(struct kvx_agent *agent);
+int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd);
+int kvx_agent_set(struct kvx_agent *agent, struct kvxfer_agent_set *cmd);
+
+#endif /* KVX_H */

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Load and unload, in mirrored order. */
+#include <linux/module.h>
+#include <linux/random.h>
+
+#include "compat.h"
+#include "kvx.h"
+
+/* Which node this is, for as long as the module is loaded; never 0. */
+u64 kvx_boot_id;
+
+static int __init kvx_init(void)
+{
+	int err;
+
+	do {
+		kvx_boot_id = get_random_u64();
+	} while (!kvx_boot_id);
+
+	kvx_agents_init();
+	err = kvx_chardev_register();
+	if (err)
+		goto err_agents_exit;
+	pr_info("version %s, ABI %u, boot id %016llx\n", KVX_VERSION, KVXFER_ABI_VERSION, kvx_boot_id);
+	return 0;
+
+err_agents_exit:
+	kvx_agents_exit();
+	return err;
+}
+
+static void __exit kvx_exit(void)
+{
+	kvx_chardev_unregister();
+	kvx_agents_exit();
+}
+
+module_init(kvx_init);
+module_exit(kvx_exit);
+
+MODULE_DESCRIPTION("LLM KV-cache blocks: pinned, registered and moved by the kernel");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(KVX_VERSION);

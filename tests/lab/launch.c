@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * launch: start the nodes of a lab, joined by a wire, and see them to their end.
+ *
+ *	launch [-t SECONDS] [-i] CMD ARG... [--- CMD ARG...]...
+ *
+ * Each group between `---` is a node. The word @wire@ inside an argument becomes the number of a file
+ * descriptor: one end of a datagram socket pair, whose other end the other node has. What nodes print comes out line by
+ * line, with "N| " before it when there are several. With -i there is one node and it gets
+ * our own terminal.
+ *
+ * Exit status: 0 when all nodes ended with 0, 124 when the time was up, 1 otherwise. All nodes are
+ * ended when the time is up, or when we are.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NODES_MAX	2
+#define WIRE_BUFFER	(8 << 20)
+#define WIRE		"@wire@"
+
+struct node {
+	char **argv;
+	pid_t pid;
+	int out;
+	char line[4096];
+	size_t len;
+};
+
+static struct node nodes[NODES_MAX];
+static int nr_nodes;
+static bool interactive;
+static volatile sig_atomic_t told_to_stop;
+
+static void on_signal(int sig)
+{
+	told_to_stop = sig;
+}
+
+static void die(const char *what)
+{
+	fprintf(stderr, "launch: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec + ts.tv_nsec / 1e9;
+}
+
+static void substitute(char **argv, int wire)
+{
+	for (; *argv; argv++) {
+		char *at = strstr(*argv, WIRE), *word;
+
+		if (!at)
+			continue;
+		if (asprintf(&word, "%.*s%d%s", (int)(at - *argv), *argv, wire,
+			     at + strlen(WIRE)) < 0)
+			die("memory");
+		*argv = word;
+	}
+}
+
+/* QEMU and UML both make helpers: a group of its own lets us end all of them. */
+static void start(struct node *node, int wire)
+{
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC))
+		die("pipe");
+	node->out = fds[0];
+	substitute(node->argv, wire);
+	node->pid = fork();
+	if (node->pid < 0)
+		die("fork");
+	if (node->pid) {
+		if (!interactive)
+			setpgid(node->pid, node->pid);
+		close(fds[1]);
+		return;
+	}
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (!interactive) {
+		setpgid(0, 0);
+		dup2(fds[1], STDOUT_FILENO);
+		dup2(fds[1], STDERR_FILENO);
+		if (!freopen("/dev/null", "r", stdin))
+			die("/dev/null");
+	}
+	for (int fd = 3; fd < 1024; fd++)
+		if (fd != wire)
+			close(fd);
+	execvp(node->argv[0], node->argv);
+	die(node->argv[0]);
+}
+
+static void put_line(struct node *node)
+{
+	if (nr_nodes > 1)
+		printf("%d| ", (int)(node - nodes) + 1);
+	fwrite(node->line, 1, node->len, stdout);
+	putchar('\n');
+	fflush(stdout);
+	node->len = 0;
+}
+
+/* Terminals end lines with CR NL; whoever reads us wants NL. */
+static bool pump(struct node *node)
+{
+	char buf[4096];
+	ssize_t n = read(node->out, buf, sizeof(buf));
+
+	if (n < 0 && errno == EINTR)
+		return true;
+	for (ssize_t i = 0; i < n; i++) {
+		if (buf[i] == '\n' || node->len == sizeof(node->line))
+			put_line(node);
+		if (buf[i] != '\n' && buf[i] != '\r')
+			node->line[node->len++] = buf[i];
+	}
+	if (n > 0)
+		return true;
+	if (node->len)
+		put_line(node);
+	close(node->out);
+	node->out = -1;
+	return false;
+}
+
+static void end_all(void)
+{
+	for (int i = 0; i < nr_nodes; i++)
+		if (nodes[i].pid > 0)
+			kill(interactive ? nodes[i].pid : -nodes[i].pid, SIGKILL);
+}
+
+static int pump_all(double deadline)
+{
+	int open = nr_nodes;
+
+	while (open && !told_to_stop) {
+		struct pollfd pfds[NODES_MAX];
+		double left = deadline - now();
+
+		if (left <= 0)
+			return 124;
+		for (int i = 0; i < nr_nodes; i++)
+			pfds[i] = (struct pollfd){ .fd = nodes[i].out, .events = POLLIN };
+		if (poll(pfds, nr_nodes, left > 1e6 ? -1 : (int)(left * 1000) + 1) < 0)
+			continue;
+		for (int i = 0; i < nr_nodes; i++)
+			if (pfds[i].revents && !pump(&nodes[i]))
+				open--;
+	}
+	return told_to_stop ? 128 + told_to_stop : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	double limit = 1e9;
+	int wire[2] = { -1, -1 }, size = WIRE_BUFFER, opt, ret = 0;
+
+	while ((opt = getopt(argc, argv, "+t:i")) != -1) {
+		if (opt == 't')
+			limit = atof(optarg);
+		else if (opt == 'i')
+			interactive = true;
+		else
+			return 2;
+	}
+	for (int i = optind; i < argc; i++) {
+		if (i == optind || (i > optind && !argv[i - 1])) {
+			if (nr_nodes == NODES_MAX) {
+				fprintf(stderr, "launch: at most %d nodes\n", NODES_MAX);
+				return 2;
+			}
+			nodes[nr_nodes++].argv = &argv[i];
+		}
+		if (!strcmp(argv[i], "---"))
+			argv[i] = NULL;
+	}
+	if (!nr_nodes || (interactive && nr_nodes > 1)) {
+		fprintf(stderr, "usage: launch [-t SECONDS] [-i] CMD ARG... [--- CMD ARG...]\n");
+		return 2;
+	}
+	if (nr_nodes > 1) {
+		if (socketpair(AF_UNIX, SOCK_DGRAM, 0, wire))
+			die("socketpair");
+		for (int i = 0; i < 2; i++) {
+			/* What the host allows is enough; more is only faster. */
+			if (setsockopt(wire[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+				setsockopt(wire[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+			if (setsockopt(wire[i], SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+				setsockopt(wire[i], SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+		}
+	}
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &(struct sigaction){ .sa_handler = on_signal }, NULL);
+
+	for (int i = 0; i < nr_nodes; i++)
+		start(&nodes[i], wire[i]);
+	if (nr_nodes > 1) {
+		close(wire[0]);
+		close(wire[1]);
+	}
+	if (!interactive) {
+		ret = pump_all(now() + limit);
+		if (ret)
+			end_all();
+	}
+	for (int i = 0; i < nr_nodes; i++) {
+		int status;
+
+		while (waitpid(nodes[i].pid, &status, 0) < 0 && errno == EINTR)
+			if (told_to_stop)
+				end_all();
+		if (!ret && status)
+			ret = 1;
+		/* Helpers may outlive the one that we waited for. */
+		if (!interactive)
+			kill(-nodes[i].pid, SIGKILL);
+	}
+	return ret;
+}

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Shared by the lab's scripts: where things are, how to say things, how to install things.
+# Source it; do not run it.
+
+lab_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top=$(cd "$lab_dir/../.." && pwd)
+cache=${KVX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kvxfer}
+build=$top/build
+jobs=$(nproc)
+
+say()
+{
+	printf '%s\n' "$*" >&2
+}
+
+die()
+{
+	say "error: $*"
+	exit 1
+}
+
+# as_root CMD...: run CMD as root, by whatever this user has for that.
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "need root for: $*
+  Run it as root yourself, then run this again."
+	fi
+}
+
+apt_updated=
+apt_update()
+{
+	[ -z "$apt_updated" ] || return 0
+	apt_updated=1
+	say "apt: refreshing the package lists"
+	as_root apt-get -qq update >&2 || die "apt-get update failed: is a Debian mirror reachable?"
+}
+
+# need PACKAGE...: install those Debian packages that are missing, without their recommendations.
+# A kernel image must never be among them: lab kernels are unpacked in the cache, not installed.
+need()
+{
+	local p missing=()
+
+	for p; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] ||
+			missing+=("$p")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	command -v apt-get >/dev/null ||
+		die "these Debian packages are missing and there is no apt-get: ${missing[*]}"
+	say "apt: installing ${missing[*]}"
+	apt-cache show "${missing[@]}" >/dev/null 2>&1 || apt_update
+	mkdir -p "$cache"
+	(
+		flock 9
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+			--no-install-recommends "${missing[@]}" </dev/null >"$cache/apt.log" 2>&1
+	) 9>"$cache/apt.lock" || {
+		tail -n 5 "$cache/apt.log" >&2
+		die "apt-get install failed: ${missing[*]} (log: $cache/apt.log)"
+	}
+}
+
+# progress LABEL TOTAL: copy nothing, count the lines of standard input, and show how far that is
+# of TOTAL: a bar that moves on a terminal, a line every tenth elsewhere.
+progress()
+{
+	local label=$1 total=$2 n=0 start=$SECONDS tenth=0 shown=-1 line pct
+
+	while IFS= read -r line; do
+		n=$((n + 1))
+		pct=$((n * 100 / total))
+		[ "$pct" -lt 99 ] || pct=99
+		if [ -t 2 ]; then
+			[ "$pct" = "$shown" ] || printf '\r%-38s [%-25.*s] %3d%% %4ds ' "$label" \
+				$((pct / 4)) '#########################' "$pct" $((SECONDS - start)) >&2
+			shown=$pct
+		elif [ $((pct / 10)) -gt "$tenth" ]; then
+			tenth=$((pct / 10))
+			say "$label: $pct% after $((SECONDS - start)) s"
+		fi
+	done
+	[ ! -t 2 ] || printf '\r%-38s [%s] %3d%% %4ds \n' "$label" \
+		'#########################' 100 $((SECONDS - start)) >&2
+}

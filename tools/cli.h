@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the command line's files know of each other. */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kvxfer.h"
+
+/* Exit statuses. */
+enum {
+	CLI_OK		= 0,
+	CLI_FAILED	= 1,	/* it was tried and did not work */
+	CLI_USAGE	= 2,	/* it was not understood, and not tried */
+};
+
+struct cli_command {
+	const char *name;
+	const char *args;
+	const char *summary;
+	const char *help;
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct cli_command cli_info, cli_help;
+const struct cli_command *cli_find(const char *name);
+void cli_list(void);
+
+/* Say "kvxfer: ..." on standard error. */
+void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* The same about the command's words, with a pointer to its help; returns CLI_USAGE. */
+int cli_usage(const struct cli_command *cmd, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* diagnose.c: open the device, or say what is in the way and what mends it. */
+struct kvx_agent *cli_open(const char *device);
+
+/* json.c: a writer that knows where commas go. NULL for @key inside arrays. */
+struct json {
+	int depth;
+	bool some[8];
+};
+
+void json_begin(struct json *js, const char *key, char bracket);
+void json_end(struct json *js, char bracket);
+void json_text(struct json *js, const char *key, const char *value);
+void json_number(struct json *js, const char *key, uint64_t value);
+/* 64-bit ids are texts: half of JSON's readers keep 53 bits of a number. */
+void json_hex(struct json *js, const char *key, uint64_t value, int digits);
+
+#endif /* CLI_H */

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* kvxfer info: this node, as the kernel tells it. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <linux/kvxfer.h>
+
+#include "cli.h"
+
+static const struct {
+	uint64_t bit;
+	const char *name;
+} features[] = {
+	{ KVXFER_FEATURE_AGENT, "agent" },
+};
+
+#define NR_FEATURES	(sizeof(features) / sizeof(features[0]))
+
+static void print_json(const struct kvx_info *info, const struct utsname *uts)
+{
+	struct json js = {};
+
+	json_begin(&js, NULL, '{');
+	json_text(&js, "node", uts->nodename);
+	json_text(&js, "kernel", uts->release);
+	json_text(&js, "module_version", info->version);
+	json_text(&js, "library_version", kvx_version());
+	json_number(&js, "abi_version", info->abi_version);
+	json_hex(&js, "boot_id", info->boot_id, 16);
+	json_begin(&js, "features", '[');
+	for (size_t i = 0; i < NR_FEATURES; i++)
+		if (info->features & features[i].bit)
+			json_text(&js, NULL, features[i].name);
+	json_end(&js, ']');
+	json_number(&js, "agents", info->agents);
+	json_number(&js, "agents_max", info->agents_max);
+	json_end(&js, '}');
+}
+
+static void print_text(const struct kvx_info *info, const struct utsname *uts)
+{
+	printf("node       %s, Linux %s\n", uts->nodename, uts->release);
+	printf("boot id    %016" PRIx64 "\n", info->boot_id);
+	printf("module     %s, ABI %" PRIu32 "\n", info->version, info->abi_version);
+	printf("library    %s\n", kvx_version());
+	printf("features  ");
+	for (size_t i = 0; i < NR_FEATURES; i++)
+		if (info->features & features[i].bit)
+			printf(" %s", features[i].name);
+	printf("\nagents     %" PRIu32 " open (this command is one), at most %" PRIu32 "\n",
+	       info->agents, info->agents_max);
+}
+
+static int info(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "device", required_argument, NULL, 'd' },
+		{}
+	};
+	struct kvx_info reply = KVX_INFO_INIT;
+	const char *device = NULL;
+	struct kvx_agent *agent;
+	bool json = false;
+	struct utsname uts;
+	int opt, err;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt == 'j')
+			json = true;
+		else if (opt == 'd')
+			device = optarg;
+		else
+			return cli_usage(&cli_info, "what is '%s'?", argv[optind - 1]);
+	}
+	if (optind < argc)
+		return cli_usage(&cli_info, "what is '%s'?", argv[optind]);
+
+	agent = cli_open(device);
+	if (!agent)
+		return CLI_FAILED;
+	err = kvx_query(agent, &reply);
+	kvx_close(agent);
+	if (err) {
+		cli_error("%s", kvx_last_error()->text);
+		return CLI_FAILED;
+	}
+	uname(&uts);
+	if (json)
+		print_json(&reply, &uts);
+	else
+		print_text(&reply, &uts);
+	return CLI_OK;
+}
+
+const struct cli_command cli_info = {
+	.name = "info",
+	.args = "[--json] [--device PATH]",
+	.summary = "what this node is and can do",
+	.help = "  --json          as one JSON object\n"
+		"  --device PATH   instead of /dev/kvxfer\n",
+	.run = info,
+};

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/* Agents: open, query, set, close. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+_Static_assert(KVX_NAME_MAX == KVXFER_NAME_MAX, "the name's room");
+_Static_assert(KVX_VERSION_MAX == KVXFER_VERSION_MAX, "the version's room");
+
+const char *kvx_version(void)
+{
+	return KVX_VERSION;
+}
+
+int kvx_command(const struct kvx_agent *agent, unsigned long nr, const char *what,
+		struct kvxfer_hdr *hdr, size_t size)
+{
+	hdr->size = size;
+	if (!ioctl(agent->fd, nr, hdr))
+		return 0;
+	return kvx_fail_refused(errno, what, hdr);
+}
+
+/* A struct that a caller of another age made: take what both know, and refuse what only it knows. */
+static int take_opts(struct kvx_open_opts *opts, const struct kvx_open_opts *from)
+{
+	const unsigned char *tail = (const unsigned char *)from;
+
+	memset(opts, 0, sizeof(*opts));
+	if (!from)
+		return 0;
+	if (from->size < sizeof(from->size))
+		return kvx_fail(EINVAL, "open: the options have no size: use KVX_OPEN_OPTS_INIT");
+	for (size_t i = sizeof(*opts); i < from->size; i++)
+		if (tail[i])
+			return kvx_fail(E2BIG, "open: an option is set that this library does not know");
+	memcpy(opts, from, from->size < sizeof(*opts) ? from->size : sizeof(*opts));
+	return 0;
+}
+
+int kvx_open_fd(struct kvx_agent **out, int fd)
+{
+	struct kvx_agent *agent;
+	struct kvx_info info = KVX_INFO_INIT;
+	int err;
+
+	*out = NULL;
+	agent = malloc(sizeof(*agent));
+	if (!agent)
+		return kvx_fail(ENOMEM, "open: no memory");
+	agent->fd = fd;
+	err = kvx_query(agent, &info);
+	if (err) {
+		free(agent);
+		if (err == -ENOTTY)
+			kvx_fail(ENOTTY, "open: this is not a kvxfer device");
+		return err;
+	}
+	*out = agent;
+	return 0;
+}
+
+static int open_errno(const char *device, int err)
+{
+	switch (err) {
+	case ENOENT:
+	case ENODEV:
+	case ENXIO:
+		return kvx_fail(err, "%s: there is no such device: the kvxfer module is not loaded",
+				device);
+	case EACCES:
+	case EPERM:
+		return kvx_fail(err, "%s: you may not open it", device);
+	case ENFILE:
+		return kvx_fail(err, "%s: too many agents are open on this node (max_agents)", device);
+	default:
+		return kvx_fail(err, "%s: %s", device, strerrordesc_np(err) ?: "unknown error");
+	}
+}
+
+int kvx_open(struct kvx_agent **out, const struct kvx_open_opts *from)
+{
+	struct kvx_open_opts opts;
+	const char *device;
+	int fd, err;
+
+	*out = NULL;
+	err = take_opts(&opts, from);
+	if (err)
+		return err;
+	device = opts.device ?: KVXFER_DEVICE;
+	fd = open(device, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return open_errno(device, errno);
+	err = kvx_open_fd(out, fd);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	if (opts.name)
+		err = kvx_set_name(*out, opts.name);
+	if (!err && opts.worker_id)
+		err = kvx_set_worker_id(*out, *opts.worker_id);
+	if (err) {
+		kvx_close(*out);
+		*out = NULL;
+	}
+	return err;
+}
+
+void kvx_close(struct kvx_agent *agent)
+{
+	if (!agent)
+		return;
+	close(agent->fd);
+	free(agent);
+}
+
+int kvx_fd(const struct kvx_agent *agent)
+{
+	return agent->fd;
+}
+
+int kvx_query(struct kvx_agent *agent, struct kvx_info *info)
+{
+	struct kvxfer_query query = {};
+	struct kvx_info full = {};
+	const size_t size = info->size;
+	int err;
+
+	if (size < offsetof(struct kvx_info, features))
+		return kvx_fail(EINVAL, "query: the info has no size: use KVX_INFO_INIT");
+	err = kvx_command(agent, KVXFER_IOC_QUERY, "query", &query.hdr, sizeof(query));
+	if (err)
+		return err;
+	full.size = size;
+	full.abi_version = query.out_abi_version;
+	full.agent_id = query.out_agent_id;
+	full.features = query.out_features;
+	full.boot_id = query.out_boot_id;
+	full.epoch = query.out_epoch;
+	full.worker_id = query.out_worker_id;
+	full.agents = query.out_agents;
+	full.agents_max = query.out_agents_max;
+	memcpy(full.version, query.out_version, sizeof(full.version) - 1);
+	memcpy(full.name, query.out_name, sizeof(full.name) - 1);
+	memset(info, 0, size);
+	memcpy(info, &full, size < sizeof(full) ? size : sizeof(full));
+	return 0;
+}
+
+int kvx_set_name(struct kvx_agent *agent, const char *name)
+{
+	struct kvxfer_agent_set set = { .hdr.flags = KVXFER_AGENT_SET_NAME };
+
+	/* One that is too long arrives without its NUL, and the kernel says so. */
+	memcpy(set.name, name, strnlen(name, sizeof(set.name)));
+	return kvx_command(agent, KVXFER_IOC_AGENT_SET, "set name", &set.hdr, sizeof(set));
+}
+
+int kvx_set_worker_id(struct kvx_agent *agent, uint64_t worker_id)
+{
+	struct kvxfer_agent_set set = {
+		.hdr.flags = KVXFER_AGENT_SET_WORKER_ID,
+		.worker_id = worker_id,
+	};
+
+	return kvx_command(agent, KVXFER_IOC_AGENT_SET, "set worker_id", &set.hdr, sizeof(set));
+}
