@@ -137,6 +137,56 @@ build/lab/launch: tests/lab/launch.c
 	$(q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) -std=gnu11 $(warnings) $(CFLAGS) -o $@ $<
 
+# Tests of the user lane are built with the library's sources, under the sanitizers.
+san := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ulib_tests := $(patsubst %.c,build/%,$(wildcard tests/ulib/*.c)) build/tests/ulib/cxx
+fuzz_tests := $(patsubst %.c,build/%,$(wildcard tests/fuzz/*.c))
+e2e_tests := $(patsubst %.c,build/%,$(wildcard tests/e2e/*.c))
+
+.PHONY: user-tests e2e-tests
+user-tests: $(ulib_tests) $(fuzz_tests)
+e2e-tests: $(e2e_tests)
+
+build/tests/ulib/agent: LDFLAGS += -Wl,--wrap=open,--wrap=close,--wrap=ioctl
+build/tests/ulib/agent: $(lib_src)
+build/tests/ulib/%: tests/ulib/%.c dkms.conf
+	$(q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(cflags) $(san) $(LDFLAGS) -pthread -o $@ $< $(filter ulib/%.c,$^)
+
+build/tests/ulib/cxx: tests/ulib/cxx.cc build/lib/$(soname)
+	$(q)mkdir -p $(@D)
+	$(call say,CXX,$<)$(CXX) -std=c++11 -Wall -Wextra -Wpedantic -Werror -Iulib -o $@ $< -Lbuild/lib -lkvxfer \
+		-Wl,-rpath,'$$ORIGIN/../../lib'
+
+# What libFuzzer found worth keeping would go to tests/fuzz/corpus; a run here is long enough to find
+# what is new and wrong, and always the same.
+build/tests/fuzz/%: tests/fuzz/%.c dkms.conf
+	$(q)mkdir -p $(@D)
+	$(call say,CLANG,$<)clang $(filter-out -Wno-clobbered,$(cflags)) $(san) -fsanitize=fuzzer -o $@.fuzzer $<
+	$(q)install -m 755 tests/fuzz/run $@
+
+build/tests/e2e/compat32: tests/e2e/compat32.c
+	$(q)mkdir -p $(@D)
+	$(call say,CC32,$<)$(CC) -m32 -O2 $(warnings) -Iuapi -isystem /usr/include/$$($(CC) -print-multiarch) \
+		-ffreestanding -fno-stack-protector -fno-pie -no-pie -nostdlib -static -o $@ $<
+
+build/tests/e2e/%: tests/e2e/%.c build/lib/libkvxfer.a
+	$(q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(cflags) -pthread -o $@ $< build/lib/libkvxfer.a
+
+-include $(wildcard build/tests/*/*.d)
+
+.PHONY: test check lab
+lab_given := $(if $(filter command environment,$(firstword $(origin LAB))),$(LAB))
+test: ##: every test, or those of T=name and LAB=lane (uml, ..., or check, user, dkms, lab)
+	$(q)tests/run '$(lab_given)' '$(T)'
+
+check: ##: style, sparse, public headers, ABI freeze
+	$(q)tests/run check '$(T)'
+
+lab: ##: a shell inside the kernel LAB, with the module loaded; NODES=2 for two nodes
+	$(q)tests/lab/run $(LAB)
+
 .PHONY: clean FORCE
 FORCE:
 clean: ##: remove build/ (the lab's kernels stay in their cache)

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every allocation and every user-memory access of every command fails once.
+ * Labs: uml-debug
+ *
+ * /proc/self/fail-nth makes the Nth failure point that this thread meets fail. Each scenario runs with N
+ * = 1, 2, ... until N was not reached: then all its points have been tried. What a failure may look
+ * like is said by the scenario; what it may leave behind is nothing (kmemleak looks at the end of the run).
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <linux/kvxfer.h>
+
+#include "../ktap.h"
+
+#define POINTS_MAX	200
+
+static void put(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY);
+
+	if (fd < 0 || write(fd, value, strlen(value)) < 0)
+		FAIL("%s: errno %d", path, errno);
+	close(fd);
+}
+
+static void setup(void)
+{
+	static bool done;
+
+	if (done)
+		return;
+	/* Sleeping allocations are the ones we make; the log is for faults, not for their reports. */
+	put("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
+	put("/sys/kernel/debug/failslab/verbose", "0");
+	put("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	put("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+	put("/sys/kernel/debug/fail_page_alloc/verbose", "0");
+	put("/sys/kernel/debug/fail_usercopy/verbose", "0");
+	done = true;
+}
+
+static int agents_open(void)
+{
+	struct kvxfer_query query = { .hdr.size = sizeof(query) };
+	int fd = open(KVXFER_DEVICE, O_RDWR);
+
+	CHECK(fd >= 0);
+	CHECK_EQ(ioctl(fd, KVXFER_IOC_QUERY, &query), 0);
+	close(fd);
+	return query.out_agents;
+}
+
+/*
+ * Runs @scenario, which returns 0 or an errno, until the failure falls behind its end. @allowed says what
+ * a failure may come to, ended by -1; the first of them must have been seen.
+ */
+static void each_failure(int (*scenario)(void), const int *allowed)
+{
+	const int before = agents_open();
+	int nth, failed = 0;
+	bool seen = false;
+
+	setup();
+	for (nth = 1; nth < POINTS_MAX; nth++) {
+		char text[16] = "";
+		int fd, err, ok;
+
+		fd = open("/proc/thread-self/fail-nth", O_RDWR);
+		CHECK(fd >= 0);
+		CHECK(write(fd, text, sprintf(text, "%d", nth)) > 0);
+		err = scenario();
+		/* 0 when the failure has happened. Reading it is a failure point, too: the next one. */
+		if (pread(fd, text, sizeof(text), 0) < 0)
+			strcpy(text, "1");
+		while (pwrite(fd, "0", 1, 0) != 1)
+			;
+		close(fd);
+		if (atoi(text)) {
+			CHECK_EQ(err, 0);
+			break;
+		}
+		failed++;
+		for (ok = 0; allowed[ok] != -1 && allowed[ok] != err; ok++)
+			;
+		if (allowed[ok] == -1)
+			FAIL("failure %d gave errno %d", nth, err);
+		seen |= err == allowed[0];
+		CHECK_EQ(agents_open(), before);
+	}
+	printf("# %d failure points\n", failed);
+	CHECK(seen);
+	CHECK(nth < POINTS_MAX);
+}
+
+static int open_close(void)
+{
+	int fd = open(KVXFER_DEVICE, O_RDWR);
+
+	if (fd < 0)
+		return errno;
+	close(fd);
+	return 0;
+}
+
+TEST(open_fails_whole)
+{
+	/* The path is copied in, too; and some allocations have another try behind them. */
+	each_failure(open_close, (const int[]){ ENOMEM, EFAULT, 0, -1 });
+}
+
+static int shared_fd;
+
+static int query(void)
+{
+	struct kvxfer_query q = { .hdr.size = sizeof(q) };
+
+	return ioctl(shared_fd, KVXFER_IOC_QUERY, &q) ? errno : 0;
+}
+
+static int set(void)
+{
+	struct kvxfer_agent_set s = {
+		.hdr = { sizeof(s), KVXFER_AGENT_SET_NAME | KVXFER_AGENT_SET_WORKER_ID, 0, 0 },
+		.worker_id = 5,
+		.name = "faulty",
+	};
+
+	return ioctl(shared_fd, KVXFER_IOC_AGENT_SET, &s) ? errno : 0;
+}
+
+static int refused(void)
+{
+	struct kvxfer_query q = { .hdr = { sizeof(q), 1U << 7, 0, 0 } };
+
+	if (!ioctl(shared_fd, KVXFER_IOC_QUERY, &q))
+		return EINVAL;
+	/* The refusal itself is what is expected: 0 stands for it. */
+	return errno == EOPNOTSUPP ? 0 : errno;
+}
+
+TEST(commands_fail_whole)
+{
+	shared_fd = open(KVXFER_DEVICE, O_RDWR);
+	CHECK(shared_fd >= 0);
+	each_failure(query, (const int[]){ EFAULT, -1 });
+	each_failure(set, (const int[]){ EFAULT, -1 });
+	each_failure(refused, (const int[]){ EFAULT, 0, -1 });
+	close(shared_fd);
+}

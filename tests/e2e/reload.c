@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Load and unload, again and again, while others open and close.
+ * Module: bare
+ * Time: 200
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <linux/kvxfer.h>
+
+#define KTAP_CASE_LIMIT_S	400
+#include "../ktap.h"
+
+#define ROUNDS	200
+#define OPENERS	8
+#define TRIES	5
+
+/* Shared with the openers. */
+static struct {
+	volatile int stop, hold;
+	volatile uint64_t opened[OPENERS];
+	volatile int wrong;
+} *shared;
+
+static int load(const char *params)
+{
+	int fd = open(getenv("KVX_LAB_MODULE"), O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_finit_module, fd, params, 0);
+	close(fd);
+	return ret;
+}
+
+static int unload(void)
+{
+	return syscall(SYS_delete_module, "kvxfer", O_NONBLOCK);
+}
+
+static void opener(int me)
+{
+	while (!shared->stop) {
+		struct kvxfer_query query = { .hdr.size = sizeof(query) };
+		int fd = open(KVXFER_DEVICE, O_RDWR);
+
+		if (fd < 0) {
+			/* Not loaded, or on its way in or out. */
+			if (errno != ENOENT && errno != ENODEV && errno != ENXIO)
+				shared->wrong = errno;
+			sched_yield();
+			continue;
+		}
+		if (ioctl(fd, KVXFER_IOC_QUERY, &query) || !query.out_boot_id)
+			shared->wrong = errno ?: -1;
+		close(fd);
+		shared->opened[me]++;
+		while (shared->hold)
+			sched_yield();
+	}
+	_exit(0);
+}
+
+TEST(two_hundred_rounds_with_eight_openers)
+{
+	uint64_t boot_id = 0;
+	pid_t pids[OPENERS];
+	int status;
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(shared != MAP_FAILED);
+	for (int i = 0; i < OPENERS; i++) {
+		pids[i] = fork();
+		CHECK(pids[i] >= 0);
+		if (!pids[i])
+			opener(i);
+	}
+	for (int round = 0; round < ROUNDS; round++) {
+		struct kvxfer_query query = { .hdr.size = sizeof(query) };
+		uint64_t before = 0, now;
+		int fd;
+
+		CHECK_EQ(load(""), 0);
+		for (int i = 0; i < OPENERS; i++)
+			before += shared->opened[i];
+		fd = open(KVXFER_DEVICE, O_RDWR);
+		CHECK(fd >= 0);
+		CHECK_EQ(ioctl(fd, KVXFER_IOC_QUERY, &query), 0);
+		CHECK(query.out_boot_id != boot_id);
+		boot_id = query.out_boot_id;
+		/* While it is open it cannot go. */
+		CHECK(unload() == -1 && errno == EAGAIN);
+		close(fd);
+		/* Others must have come in before it goes, and may hold it up for a moment. */
+		do {
+			sched_yield();
+			now = 0;
+			for (int i = 0; i < OPENERS; i++)
+				now += shared->opened[i];
+		} while (now < before + OPENERS);
+		/* Against the rush first; with eight openers on one CPU that may never end. */
+		for (int try = 0; unload(); try++) {
+			CHECK_EQ(errno, EAGAIN);
+			shared->hold = try > TRIES;
+			sched_yield();
+		}
+		shared->hold = 0;
+	}
+	shared->stop = 1;
+	for (int i = 0; i < OPENERS; i++) {
+		CHECK_EQ(waitpid(pids[i], &status, 0), pids[i]);
+		CHECK_EQ(status, 0);
+		CHECK(shared->opened[i] > 0);
+	}
+	CHECK_EQ(shared->wrong, 0);
+}
+
+TEST(parameters_are_taken_at_load)
+{
+	struct kvxfer_query query = { .hdr.size = sizeof(query) };
+	int a, b;
+
+	CHECK_EQ(load("max_agents=1"), 0);
+	a = open(KVXFER_DEVICE, O_RDWR);
+	CHECK(a >= 0);
+	CHECK_EQ(ioctl(a, KVXFER_IOC_QUERY, &query), 0);
+	CHECK_EQ(query.out_agents_max, 1);
+	CHECK_EQ(query.out_agents, 1);
+	b = open(KVXFER_DEVICE, O_RDWR);
+	CHECK(b == -1 && errno == ENFILE);
+	close(a);
+	b = open(KVXFER_DEVICE, O_RDWR);
+	CHECK(b >= 0);
+	close(b);
+	CHECK_EQ(unload(), 0);
+}

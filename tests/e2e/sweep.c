@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every ioctl number x every kind of size x every kind of pointer, against what <linux/kvxfer.h> promises.
+ * A new command needs a line in commands[], and nothing else here.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <linux/kvxfer.h>
+
+#include "../ktap.h"
+
+#define END_OF(type, field)	(offsetof(type, field) + sizeof(((type *)0)->field))
+#define HDR			sizeof(struct kvxfer_hdr)
+
+static const struct {
+	unsigned int nr, min, full;
+} commands[] = {
+	{ KVXFER_IOC_QUERY, END_OF(struct kvxfer_query, out_boot_id), sizeof(struct kvxfer_query) },
+	{ KVXFER_IOC_AGENT_SET, END_OF(struct kvxfer_agent_set, worker_id),
+	  sizeof(struct kvxfer_agent_set) },
+};
+
+#define NR_COMMANDS	(sizeof(commands) / sizeof(commands[0]))
+/* More than any struct, so that a kernel that writes too far is seen. */
+#define ROOM		(2 * KVXFER_SIZE_MAX)
+
+static unsigned char *pages, *want;
+static long page;
+static int fd;
+
+static void setup(void)
+{
+	if (pages)
+		return;
+	page = sysconf(_SC_PAGESIZE);
+	fd = open(KVXFER_DEVICE, O_RDWR);
+	CHECK(fd >= 0);
+	/* Room, and behind it a page that is not there. */
+	pages = mmap(NULL, ROOM + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(pages != MAP_FAILED);
+	CHECK_EQ(mprotect(pages + ROOM, page, PROT_NONE), 0);
+	want = malloc(ROOM);
+	CHECK(want);
+}
+
+static int find(unsigned int nr)
+{
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		if (commands[i].nr == nr)
+			return i;
+	return -1;
+}
+
+/* What the header promises for a struct of zeros but for size and one byte at @dirty (0: none). */
+static void promise(unsigned int nr, uint32_t size, uint32_t dirty, int *err, uint32_t *reason, uint32_t *index)
+{
+	const int c = find(nr);
+
+	*err = 0;
+	*reason = KVXFER_REASON_NONE;
+	*index = 0;
+	if (c < 0) {
+		*err = ENOTTY;
+		*reason = KVXFER_REASON_NR_UNKNOWN;
+		*index = _IOC_NR(nr);
+	} else if (size < commands[c].min) {
+		*err = EINVAL;
+		*reason = KVXFER_REASON_SIZE_SHORT;
+		*index = commands[c].min;
+	} else if (size > KVXFER_SIZE_MAX) {
+		*err = EMSGSIZE;
+		*reason = KVXFER_REASON_SIZE_HUGE;
+		*index = KVXFER_SIZE_MAX;
+	} else if (dirty >= commands[c].full && dirty < size) {
+		*err = E2BIG;
+		*reason = KVXFER_REASON_TAIL_NONZERO;
+		*index = dirty;
+	}
+}
+
+static void one(unsigned int nr, uint32_t size, uint32_t dirty, unsigned int offset)
+{
+	unsigned char *at = pages + offset;
+	uint32_t reason, index;
+	int err, ret;
+
+	promise(nr, size, dirty, &err, &reason, &index);
+	memset(pages, 0xa5, ROOM);
+	memset(at, 0, size < ROOM / 2 ? (size > HDR ? size : HDR) : ROOM / 2);
+	memcpy(at, &size, sizeof(size));
+	if (dirty)
+		at[dirty] = 1;
+	memcpy(want, pages, ROOM);
+	if (size >= HDR) {
+		memcpy(want + offset + offsetof(struct kvxfer_hdr, reason), &reason, 4);
+		memcpy(want + offset + offsetof(struct kvxfer_hdr, index), &index, 4);
+	}
+
+	ret = ioctl(fd, nr, at);
+	if (ret != (err ? -1 : 0) || (err && errno != err))
+		FAIL("nr %u size %u dirty %u offset %u: returned %d errno %d, not %d", _IOC_NR(nr),
+		     size, dirty, offset, ret, errno, err);
+	/* A refusal changes its two words; a success, what lies within the size. */
+	if (!err) {
+		memcpy(want + offset + HDR, at + HDR, size - HDR);
+	}
+	for (size_t i = 0; i < ROOM; i++)
+		if (pages[i] != want[i])
+			FAIL("nr %u size %u dirty %u offset %u: byte %zu is %02x, not %02x",
+			     _IOC_NR(nr), size, dirty, offset, i, pages[i], want[i]);
+}
+
+static void sweep(unsigned int offset)
+{
+	setup();
+	for (unsigned int i = 0; i < 256; i++) {
+		const unsigned int nr = _IO(KVXFER_IOC_TYPE, i);
+		const int c = find(nr);
+		const uint32_t min = c < 0 ? HDR : commands[c].min;
+		const uint32_t full = c < 0 ? HDR : commands[c].full;
+
+		one(nr, 0, 0, offset);
+		one(nr, HDR - 1, 0, offset);
+		one(nr, HDR, 0, offset);
+		one(nr, min - 1, 0, offset);
+		one(nr, min, 0, offset);
+		one(nr, full - 1, 0, offset);
+		one(nr, full, 0, offset);
+		one(nr, full + 8, 0, offset);
+		one(nr, full + 8, full, offset);
+		one(nr, full + 8, full + 7, offset);
+		one(nr, KVXFER_SIZE_MAX, 0, offset);
+		one(nr, KVXFER_SIZE_MAX, KVXFER_SIZE_MAX - 1, offset);
+		one(nr, KVXFER_SIZE_MAX + 1, 0, offset);
+		one(nr, UINT32_MAX, 0, offset);
+	}
+}
+
+TEST(every_number_and_size_is_answered_as_promised)
+{
+	sweep(0);
+}
+
+TEST(structs_may_stand_at_any_address)
+{
+	for (unsigned int offset = 1; offset < 8; offset++)
+		sweep(offset);
+}
+
+TEST(bad_pointers_are_efault_for_commands_and_enotty_for_the_rest)
+{
+	void *bad[] = { NULL, (void *)8, NULL, (void *)0x8000000000000000ULL,
+			(void *)0xffff888000000000ULL, (void *)-1L };
+
+	setup();
+	bad[2] = pages + ROOM;
+	for (unsigned int i = 0; i < 256; i++) {
+		const unsigned int nr = _IO(KVXFER_IOC_TYPE, i);
+
+		for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
+			CHECK_EQ(ioctl(fd, nr, bad[k]), -1);
+			CHECK_EQ(errno, find(nr) < 0 ? ENOTTY : EFAULT);
+		}
+	}
+}
+
+TEST(a_struct_that_runs_off_its_page_is_efault)
+{
+	setup();
+	for (size_t c = 0; c < NR_COMMANDS; c++) {
+		const uint32_t size = commands[c].full;
+
+		for (uint32_t there = 4; there < size; there += 4) {
+			unsigned char *at = pages + ROOM - there;
+
+			memset(at, 0, there);
+			memcpy(at, &size, sizeof(size));
+			CHECK_EQ(ioctl(fd, commands[c].nr, at), -1);
+			CHECK_EQ(errno, EFAULT);
+		}
+	}
+}
+
+TEST(a_struct_that_cannot_be_written_is_efault_and_does_nothing)
+{
+	struct kvxfer_query query = { .hdr.size = sizeof(query) };
+	struct kvxfer_agent_set *set;
+
+	setup();
+	set = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(set != MAP_FAILED);
+	set->hdr.size = sizeof(*set);
+	set->hdr.flags = KVXFER_AGENT_SET_WORKER_ID;
+	set->worker_id = 123456;
+	CHECK_EQ(mprotect(set, page, PROT_READ), 0);
+	CHECK(ioctl(fd, KVXFER_IOC_AGENT_SET, set) == -1 && errno == EFAULT);
+	CHECK_EQ(ioctl(fd, KVXFER_IOC_QUERY, &query), 0);
+	CHECK(query.out_worker_id != 123456);
+	munmap(set, page);
+}
+
+TEST(every_unknown_flag_is_refused_by_number)
+{
+	static const struct {
+		unsigned int nr;
+		uint32_t known;
+	} flags[] = {
+		{ KVXFER_IOC_QUERY, 0 },
+		{ KVXFER_IOC_AGENT_SET, KVXFER_AGENT_SET_NAME | KVXFER_AGENT_SET_WORKER_ID },
+	};
+
+	setup();
+	_Static_assert(sizeof(flags) / sizeof(flags[0]) == NR_COMMANDS, "a command's flags");
+	for (size_t c = 0; c < NR_COMMANDS; c++) {
+		for (unsigned int bit = 0; bit < 32; bit++) {
+			struct kvxfer_hdr *hdr = (void *)pages;
+
+			if (flags[c].known & (1U << bit))
+				continue;
+			memset(pages, 0, ROOM);
+			hdr->size = commands[c].full;
+			hdr->flags = 1U << bit;
+			CHECK_EQ(ioctl(fd, flags[c].nr, hdr), -1);
+			CHECK_EQ(errno, EOPNOTSUPP);
+			CHECK_EQ(hdr->reason, KVXFER_REASON_FLAG_UNKNOWN);
+			CHECK_EQ(hdr->index, bit);
+		}
+	}
+}
+
+TEST(other_peoples_numbers_touch_nothing)
+{
+	setup();
+	for (unsigned int type = 0; type < 256; type++) {
+		if (type == KVXFER_IOC_TYPE)
+			continue;
+		for (unsigned int nr = 0; nr < 256; nr++) {
+			/* The few that the kernel answers for every file: FIOCLEX, FIONBIO, FIGETBSZ, ... */
+			if ((type == 0 && nr < 3) || type == 'T' || type == 'X' || type == 'f' ||
+			    type == 0x12 || type == 0x15)
+				continue;
+			memset(pages, 0xa5, 64);
+			CHECK_EQ(ioctl(fd, _IO(type, nr), pages), -1);
+			CHECK_EQ(errno, ENOTTY);
+			for (int i = 0; i < 64; i++)
+				CHECK_EQ(pages[i], 0xa5);
+		}
+	}
+	/* Ours but for the direction or the size in the number: unknown. */
+	memset(pages, 0, 64);
+	CHECK(ioctl(fd, _IOC(_IOC_READ, KVXFER_IOC_TYPE, 0, 0), pages) == -1 && errno == ENOTTY);
+	CHECK(ioctl(fd, _IOC(_IOC_NONE, KVXFER_IOC_TYPE, 0, 16), pages) == -1 && errno == ENOTTY);
+}

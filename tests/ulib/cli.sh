@@ -1,0 +1,101 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The command line as words: what it understands, what it says, how it ends.
+. "$KVX_TOP/tests/ktap.sh"
+kvxfer=$KVX_BUILD/bin/kvxfer
+
+version_is_the_one_of_dkms_conf()
+{
+	local version
+	version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$KVX_TOP/dkms.conf")
+	[ "$("$kvxfer" --version)" = "kvxfer $version" ]
+}
+
+help_lists_every_command_and_each_has_its_own()
+{
+	local cmd
+	for cmd in $("$kvxfer" help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do
+		"$kvxfer" help "$cmd" | grep -q "^usage: kvxfer $cmd"
+		# and its place in the man page
+		grep -q "^\.BR\? .*kvxfer $cmd\|^\.SS .*$cmd" "$KVX_TOP/tools/man/kvxfer.1"
+	done
+	[ -n "$cmd" ]
+}
+
+words_that_are_not_understood_end_with_2()
+{
+	expect_exit 2 "$kvxfer"
+	expect_exit 2 "$kvxfer" nonsense
+	expect_exit 2 "$kvxfer" info --nonsense
+	expect_exit 2 "$kvxfer" info extra
+	expect_exit 2 "$kvxfer" info --device
+	expect_exit 2 "$kvxfer" help nonsense
+	"$kvxfer" info --nonsense 2>&1 | grep -q "what is '--nonsense'"
+}
+
+a_missing_device_ends_with_1()
+{
+	expect_exit 1 "$kvxfer" info --device /dev/kvxfer-that-is-not
+	expect_exit 1 "$kvxfer" info --device /dev/null
+	"$kvxfer" info --device /dev/null 2>&1 | grep -q 'not a kvxfer device'
+}
+
+complete_words()
+{
+	COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+	_kvxfer
+	echo "${COMPREPLY[*]}"
+}
+
+the_shell_completes_words()
+{
+	PATH=$KVX_BUILD/bin:$PATH
+	. "$KVX_TOP/tools/system/kvxfer.bash-completion"
+	[ "$(complete_words kvxfer in)" = info ]
+	[ "$(complete_words kvxfer info --)" = '--json --device' ]
+	[ "$(complete_words kvxfer help inf)" = info ]
+	[ "$(complete_words kvxfer info --device /dev/nul)" = /dev/null ]
+}
+
+installing_puts_everything_in_its_place()
+{
+	local dir
+	dir=$(mktemp -d)
+	make -s -C "$KVX_TOP" install DESTDIR="$dir" PREFIX=/usr LIBDIR=/usr/lib/x
+	(cd "$dir" && find . ! -type d | sort)
+	for f in usr/bin/kvxfer usr/include/kvxfer.h usr/include/linux/kvxfer.h usr/lib/x/libkvxfer.so.0 \
+		usr/lib/x/libkvxfer.a usr/lib/udev/rules.d/70-kvxfer.rules usr/lib/sysusers.d/kvxfer.conf \
+		usr/share/bash-completion/completions/kvxfer usr/share/man/man1/kvxfer.1 \
+		usr/share/man/man4/kvxfer.4 usr/share/man/man3/kvx_open.3; do
+		[ -s "$dir/$f" ] || fail "missing: $f"
+	done
+	[ "$(readlink "$dir/usr/lib/x/libkvxfer.so")" = libkvxfer.so.0 ]
+	# A program builds and runs with what was installed, by pkg-config.
+	cat >"$dir/first.c" <<-'END'
+		#include <kvxfer.h>
+		#include <linux/kvxfer.h>
+		int main(void) { return kvx_version()[0] ? 0 : 1; }
+	END
+	# shellcheck disable=SC2046
+	gcc -o "$dir/first" "$dir/first.c" $(PKG_CONFIG_LIBDIR=$dir/usr/lib/x/pkgconfig \
+		PKG_CONFIG_SYSROOT_DIR=$dir pkg-config --cflags --libs kvxfer)
+	LD_LIBRARY_PATH=$dir/usr/lib/x "$dir/first"
+	rm -rf "$dir"
+	# What this made says the paths of another place: make it anew.
+	make -s -C "$KVX_TOP" lib
+}
+
+only_the_mapped_symbols_are_exported()
+{
+	local exported mapped
+	exported=$(nm -D --defined-only "$KVX_BUILD/lib/libkvxfer.so.0" | sed -n 's/.* T \(.*\)@@.*/\1/p' | sort)
+	mapped=$(sed -n 's/^\t\(kvx_.*\);/\1/p' "$KVX_TOP/ulib/libkvxfer.map" | sort)
+	[ -n "$mapped" ]
+	diff <(echo "$exported") <(echo "$mapped")
+	# and all that the header offers is among them
+	diff <(grep -oE '\bkvx_[a-z_]+\(' "$KVX_TOP/ulib/kvxfer.h" | tr -d '(' | sort -u) <(echo "$mapped")
+}
+
+ktap version_is_the_one_of_dkms_conf help_lists_every_command_and_each_has_its_own \
+	words_that_are_not_understood_end_with_2 a_missing_device_ends_with_1 the_shell_completes_words \
+	installing_puts_everything_in_its_place only_the_mapped_symbols_are_exported
