@@ -45,6 +45,10 @@ help: ##: this list
 mirror = mkdir -p $(1)/tests; cp -rsf $(addprefix $(top)/,Kbuild dkms.conf kmod uapi) $(1)/; \
 	cp -rsf $(top)/tests/kunit $(1)/tests/; find $(1) -xtype l -delete
 
+.PHONY: mirror
+mirror:
+	$(q)$(call mirror,$(DIR))
+
 .PHONY: module
 module: ##: kvxfer.ko for KVER, by default the newest kernel whose headers are installed
 	$(q)[ -n '$(KDIR)' ] || { echo 'No kernel headers are installed. On Debian: sudo apt-get install linux-headers-$$(uname -r),'; \

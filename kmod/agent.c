@@ -2,8 +2,8 @@
 /*
  * Agents: who has the device open.
  *
- * An agent is found by its id (kvx_agents) and by its worker_id (kvx_workers). Both tables hold
- * no reference: an agent leaves them in kvx_agent_close(), before the file's reference is dropped, so
+ * An agent is found by its id (kvx_agents) and by its worker_id (kvx_workers). Both tables hold no
+ * reference: an agent leaves them in kvx_agent_close(), before the file's reference is dropped, so
  * that what a table holds is alive for as long as kvx_agents_lock is held.
  */
 #include <linux/hashtable.h>
@@ -73,8 +73,8 @@ static void kvx_agent_name_from_task(char name[KVXFER_NAME_MAX])
  * kvx_agent_open() - make an agent for a file that is being opened
  *
  * Context: process, may sleep.
- * Return: the agent with one reference, to be given back by kvx_agent_close(); or ERR_PTR: -ENOMEM, or -ENFILE when
- * max_agents are open.
+ * Return: the agent with one reference, to be given back by kvx_agent_close(); or ERR_PTR: -ENOMEM,
+ * or -ENFILE when max_agents are open.
  */
 struct kvx_agent *kvx_agent_open(void)
 {

@@ -2,10 +2,10 @@
 /*
  * /dev/kvxfer: files are agents, ioctls are commands.
  *
- * One table says of each command its struct's size now, the least size (its first version), the flags it knows and its
- * handler. One function does what is common: it reads the struct once, checks it as <linux/kvxfer.h> promises, calls the
- * handler on the kernel's copy and writes back what is due. A handler sees no user memory but
- * what its struct points to.
+ * One table says of each command its struct's size now, the least size (its first version), the
+ * flags it knows and its handler. One function does what is common: it reads the struct once,
+ * checks it as <linux/kvxfer.h> promises, calls the handler on the kernel's copy and writes back
+ * what is due. A handler sees no user memory but what its struct points to.
  */
 #include <linux/compat.h>
 #include <linux/fs.h>

@@ -4,18 +4,18 @@
  *
  * DOC: Locking
  *
- * Locks are taken from left to right, and each file says what its own protect:
+ * Locks are taken in this order, the first first:
  *
- *	kvx_agents_lock
- *
- * kvx_agents_lock (mutex, agent.c): the table of agents, the hash of worker_ids, and the name and
- *	worker_id of every agent. Process context only.
+ * kvx_agents_lock (mutex, agent.c)
+ *	The table of agents, the hash of worker_ids, and the name and worker_id of every agent.
+ *	Process context only.
  *
  * DOC: Lifetimes
  *
- * struct kvx_agent: a kref. The open file holds one reference; whoever else keeps a pointer beyond a
- *	command holds another. Closing the file takes the agent out of the tables first: from then on
- *	nobody new finds it.
+ * struct kvx_agent
+ *	A kref. The open file holds one reference; whoever else keeps a pointer beyond a command
+ *	holds another. Closing the file takes the agent out of the tables first: from then on nobody
+ *	new finds it.
  */
 #ifndef KVX_H
 #define KVX_H

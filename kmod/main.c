@@ -21,7 +21,8 @@ static int __init kvx_init(void)
 	err = kvx_chardev_register();
 	if (err)
 		goto err_agents_exit;
-	pr_info("version %s, ABI %u, boot id %016llx\n", KVX_VERSION, KVXFER_ABI_VERSION, kvx_boot_id);
+	pr_info("version %s, ABI %u, boot id %016llx\n", KVX_VERSION, KVXFER_ABI_VERSION,
+		kvx_boot_id);
 	return 0;
 
 err_agents_exit:

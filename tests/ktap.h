@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A test program in C: include this once, write TEST(name) { ... }, and that is all. It prints KTAP, runs
- * the cases in the order they stand in, and returns 0 when all passed. A CHECK that fails ends its
- * case. Arguments name the cases to run; none: all.
+ * A test program in C: include this once, write TEST(name) { ... }, and that is all. It prints
+ * KTAP, runs the cases in the order they stand in, and returns 0 when all passed. A CHECK that
+ * fails ends its case. Arguments name the cases to run; none: all.
  */
 #ifndef KTAP_H
 #define KTAP_H
@@ -23,6 +23,8 @@
 #ifndef KTAP_CASE_LIMIT_S
 #define KTAP_CASE_LIMIT_S	120
 #endif
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 struct ktap_case {
 	const char *name;

@@ -8,6 +8,8 @@
 
 #include "kvxfer.h"
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 /* Exit statuses. */
 enum {
 	CLI_OK		= 0,

@@ -17,7 +17,7 @@ static const struct {
 	{ KVXFER_FEATURE_AGENT, "agent" },
 };
 
-#define NR_FEATURES	(sizeof(features) / sizeof(features[0]))
+#define NR_FEATURES	ARRAY_SIZE(features)
 
 static void print_json(const struct kvx_info *info, const struct utsname *uts)
 {

@@ -49,7 +49,7 @@ static void missing(void)
 		 "sudo dkms install kvxfer/%s -k %s && sudo modprobe kvxfer",
 		 kvx_version(), uts.release);
 	if (exists("/usr/src/kvxfer-*/dkms.conf"))
-		hint("The module is not built for this kernel. Build, install and load it", pattern);
+		hint("The module is not built for this kernel. Do that, and load it", pattern);
 	else
 		hint("The module is not installed. In kvxfer's source tree",
 		     "sudo make dkms-install && sudo modprobe kvxfer");
@@ -66,10 +66,11 @@ static void forbidden(const char *device)
 		return;
 	group = getgrgid(st.st_gid);
 	if (!group || strcmp(group->gr_name, GROUP)) {
-		fprintf(stderr, "  Its group is %s, not " GROUP ": kvxfer's udev rule is not in force.\n",
-			group ? group->gr_name : "unknown");
+		fprintf(stderr, "  Its group is %s, not %s: kvxfer's udev rule is not in force.\n",
+			group ? group->gr_name : "unknown", GROUP);
 		hint("In kvxfer's source tree",
-		     "sudo make install && sudo systemd-sysusers && sudo udevadm control --reload && sudo udevadm trigger /dev/kvxfer");
+		     "sudo make install && sudo systemd-sysusers && sudo udevadm control --reload\n"
+		     "\tsudo udevadm trigger /dev/kvxfer");
 		return;
 	}
 	snprintf(command, sizeof(command), "sudo usermod -aG " GROUP " %s",

@@ -12,7 +12,7 @@ static const struct cli_command *const commands[] = {
 	&cli_help,
 };
 
-#define NR_COMMANDS	(sizeof(commands) / sizeof(commands[0]))
+#define NR_COMMANDS	ARRAY_SIZE(commands)
 
 const struct cli_command *cli_find(const char *name)
 {

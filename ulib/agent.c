@@ -27,7 +27,9 @@ int kvx_command(const struct kvx_agent *agent, unsigned long nr, const char *wha
 	return kvx_fail_refused(errno, what, hdr);
 }
 
-/* A struct that a caller of another age made: take what both know, and refuse what only it knows. */
+/*
+ * A struct that a caller of another age made: take what both know, and refuse what only it knows.
+ */
 static int take_opts(struct kvx_open_opts *opts, const struct kvx_open_opts *from)
 {
 	const unsigned char *tail = (const unsigned char *)from;
@@ -36,10 +38,10 @@ static int take_opts(struct kvx_open_opts *opts, const struct kvx_open_opts *fro
 	if (!from)
 		return 0;
 	if (from->size < sizeof(from->size))
-		return kvx_fail(EINVAL, "open: the options have no size: use KVX_OPEN_OPTS_INIT");
+		return kvx_fail(EINVAL, "open: no size is set: use KVX_OPEN_OPTS_INIT");
 	for (size_t i = sizeof(*opts); i < from->size; i++)
 		if (tail[i])
-			return kvx_fail(E2BIG, "open: an option is set that this library does not know");
+			return kvx_fail(E2BIG, "open: an option is set that is not known here");
 	memcpy(opts, from, from->size < sizeof(*opts) ? from->size : sizeof(*opts));
 	return 0;
 }
@@ -72,7 +74,7 @@ static int open_errno(const char *device, int err)
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
-		return kvx_fail(err, "%s: there is no such device: the kvxfer module is not loaded",
+		return kvx_fail(err, "%s: no such device: the kvxfer module is not loaded",
 				device);
 	case EACCES:
 	case EPERM:

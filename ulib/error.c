@@ -8,6 +8,8 @@
 
 #include "internal.h"
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 static _Thread_local struct kvx_error last;
 
 static const struct {
@@ -23,9 +25,11 @@ static const struct {
 	[KVXFER_REASON_SIZE_HUGE] = {
 		"SIZE_HUGE", "the struct is too long", ": at most %u bytes are taken" },
 	[KVXFER_REASON_TAIL_NONZERO] = {
-		"TAIL_NONZERO", "this kernel's kvxfer does not know a field that is set", ": at byte %u" },
+		"TAIL_NONZERO", "a field is set that this kernel's kvxfer does not know",
+		": at byte %u" },
 	[KVXFER_REASON_FLAG_UNKNOWN] = {
-		"FLAG_UNKNOWN", "this kernel's kvxfer does not know a flag that is set", ": bit %u" },
+		"FLAG_UNKNOWN", "a flag is set that this kernel's kvxfer does not know",
+		": bit %u" },
 	[KVXFER_REASON_FIELD_UNUSED] = {
 		"FIELD_UNUSED", "a field is set whose flag is not", ": at byte %u" },
 	[KVXFER_REASON_NAME_EMPTY] = { "NAME_EMPTY", "the name is empty", NULL },
@@ -37,7 +41,7 @@ static const struct {
 		"WORKER_ID_TAKEN", "another agent of this node has this worker_id", ": agent %u" },
 };
 
-_Static_assert(sizeof(reasons) / sizeof(reasons[0]) == KVXFER_REASON_NR, "a reason has no text");
+_Static_assert(ARRAY_SIZE(reasons) == KVXFER_REASON_NR, "a reason has no text");
 
 const struct kvx_error *kvx_last_error(void)
 {

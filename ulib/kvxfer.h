@@ -3,8 +3,8 @@
  * libkvxfer: KV-cache blocks, pinned and moved by the kernel.
  *
  * Every function that can fail returns 0 or a negative errno, and leaves in kvx_last_error() of the
- * calling thread what was wrong, in words. Functions may be called from any thread at any time; closing
- * an agent while another thread uses it is the one thing a program must not do.
+ * calling thread what was wrong, in words. Functions may be called from any thread at any time;
+ * closing an agent while another thread uses it is the one thing a program must not do.
  *
  * A struct that may grow begins with its size: initialise it with its _INIT macro, and programs and
  * libraries of different age understand each other.
@@ -53,6 +53,7 @@ struct kvx_open_opts {
 	const char *name;
 	const uint64_t *worker_id;
 };
+
 #define KVX_OPEN_OPTS_INIT	{ sizeof(struct kvx_open_opts), NULL, NULL, NULL }
 
 /**
@@ -82,6 +83,7 @@ struct kvx_info {
 	char version[KVX_VERSION_MAX];
 	char name[KVX_NAME_MAX];
 };
+
 #define KVX_INFO_INIT	{ sizeof(struct kvx_info), 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, { 0 } }
 
 /* Open the device. @opts may be NULL. */
@@ -90,7 +92,10 @@ int kvx_open(struct kvx_agent **agent, const struct kvx_open_opts *opts);
 /* Make an agent of a descriptor that came from elsewhere; it is then closed with the agent. */
 int kvx_open_fd(struct kvx_agent **agent, int fd);
 
-/* Close. NULL is allowed. All that the agent owns goes, unless another process holds its descriptor. */
+/*
+ * Close. NULL is allowed. All that the agent owns goes, unless another process holds its
+ * descriptor.
+ */
 void kvx_close(struct kvx_agent *agent);
 
 /* The descriptor: to poll, or to hand to another process. It stays the agent's. */

@@ -28,7 +28,7 @@ static struct kvx_info query(struct kvx_agent *agent)
 	struct kvx_info info = KVX_INFO_INIT;
 
 	if (kvx_query(agent, &info))
-		FAIL("query: %s", kvx_last_error()->text);
+		FAIL("refused: %s", kvx_last_error()->text);
 	return info;
 }
 

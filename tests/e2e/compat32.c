@@ -63,8 +63,8 @@ __attribute__((force_align_arg_pointer)) void _start(void)
 	fd = call(SYS_OPEN, (long)KVXFER_DEVICE, O_RDWR, 0);
 	query.hdr.size = sizeof(query);
 	ret = call(SYS_IOCTL, fd, KVXFER_IOC_QUERY, (long)&query);
-	result(fd >= 0 && !ret && query.out_abi_version == KVXFER_ABI_VERSION && query.out_boot_id &&
-	       query.out_agent_id, "query_from_32_bits");
+	result(fd >= 0 && !ret && query.out_abi_version == KVXFER_ABI_VERSION &&
+	       query.out_boot_id && query.out_agent_id, "query_from_32_bits");
 
 	set.hdr.size = sizeof(set);
 	set.hdr.flags = KVXFER_AGENT_SET_WORKER_ID;
@@ -72,13 +72,15 @@ __attribute__((force_align_arg_pointer)) void _start(void)
 	ret = call(SYS_IOCTL, fd, KVXFER_IOC_AGENT_SET, (long)&set);
 	if (!ret)
 		ret = call(SYS_IOCTL, fd, KVXFER_IOC_QUERY, (long)&query);
-	result(!ret && query.out_worker_id == set.worker_id, "all_64_bits_of_a_worker_id_arrive");
+	result(!ret && query.out_worker_id == set.worker_id,
+	       "all_64_bits_of_a_worker_id_arrive");
 
 	longer.query.hdr.size = sizeof(longer);
 	longer.bytes[sizeof(struct kvxfer_query) + 3] = 1;
 	ret = call(SYS_IOCTL, fd, KVXFER_IOC_QUERY, (long)&longer);
 	result(ret == -E2BIG && longer.query.hdr.reason == KVXFER_REASON_TAIL_NONZERO &&
-	       longer.query.hdr.index == sizeof(struct kvxfer_query) + 3, "a_tail_is_refused_with_its_place");
+	       longer.query.hdr.index == sizeof(struct kvxfer_query) + 3,
+	       "a_tail_is_refused_with_its_place");
 
 	ret = call(SYS_IOCTL, fd, _IO(KVXFER_IOC_TYPE, 255), (long)&longer);
 	result(ret == -ENOTTY && longer.query.hdr.reason == KVXFER_REASON_NR_UNKNOWN,

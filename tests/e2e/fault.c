@@ -3,9 +3,11 @@
  * Every allocation and every user-memory access of every command fails once.
  * Labs: uml-debug
  *
- * /proc/self/fail-nth makes the Nth failure point that this thread meets fail. Each scenario runs with N
+ * /proc/self/fail-nth makes the Nth failure point that this thread meets fail. Each scenario runs
+ * with N
  * = 1, 2, ... until N was not reached: then all its points have been tried. What a failure may look
- * like is said by the scenario; what it may leave behind is nothing (kmemleak looks at the end of the run).
+ * like is said by the scenario; what it may leave behind is nothing (kmemleak looks at the end of
+ * the run).
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -31,7 +33,9 @@ static void setup(void)
 
 	if (done)
 		return;
-	/* Sleeping allocations are the ones we make; the log is for faults, not for their reports. */
+	/*
+	 * Sleeping allocations are the ones we make; the log is for faults, not for their reports.
+	 */
 	put("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
 	put("/sys/kernel/debug/failslab/verbose", "0");
 	put("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
@@ -53,8 +57,8 @@ static int agents_open(void)
 }
 
 /*
- * Runs @scenario, which returns 0 or an errno, until the failure falls behind its end. @allowed says what
- * a failure may come to, ended by -1; the first of them must have been seen.
+ * Runs @scenario, which returns 0 or an errno, until the failure falls behind its end. @allowed
+ * says what a failure may come to, ended by -1; the first of them must have been seen.
  */
 static void each_failure(int (*scenario)(void), const int *allowed)
 {
@@ -71,7 +75,10 @@ static void each_failure(int (*scenario)(void), const int *allowed)
 		CHECK(fd >= 0);
 		CHECK(write(fd, text, sprintf(text, "%d", nth)) > 0);
 		err = scenario();
-		/* 0 when the failure has happened. Reading it is a failure point, too: the next one. */
+		/*
+		 * 0 when the failure has happened. Reading it is a failure point, too: the next
+		 * one.
+		 */
 		if (pread(fd, text, sizeof(text), 0) < 0)
 			strcpy(text, "1");
 		while (pwrite(fd, "0", 1, 0) != 1)

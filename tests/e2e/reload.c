@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Load and unload, again and again, while others open and close.
+ * Labs: uml-debug debian-6.1 debian-6.12
  * Module: bare
  * Time: 200
  */
@@ -73,7 +74,8 @@ TEST(two_hundred_rounds_with_eight_openers)
 	pid_t pids[OPENERS];
 	int status;
 
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CHECK(shared != MAP_FAILED);
 	for (int i = 0; i < OPENERS; i++) {
 		pids[i] = fork();

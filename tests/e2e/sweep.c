@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every ioctl number x every kind of size x every kind of pointer, against what <linux/kvxfer.h> promises.
- * A new command needs a line in commands[], and nothing else here.
+ * Every ioctl number x every kind of size x every kind of pointer, against what <linux/kvxfer.h>
+ * promises. A new command needs a line in commands[], and nothing else here.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -22,7 +22,7 @@ static const struct {
 	  sizeof(struct kvxfer_agent_set) },
 };
 
-#define NR_COMMANDS	(sizeof(commands) / sizeof(commands[0]))
+#define NR_COMMANDS	ARRAY_SIZE(commands)
 /* More than any struct, so that a kernel that writes too far is seen. */
 #define ROOM		(2 * KVXFER_SIZE_MAX)
 
@@ -54,7 +54,8 @@ static int find(unsigned int nr)
 }
 
 /* What the header promises for a struct of zeros but for size and one byte at @dirty (0: none). */
-static void promise(unsigned int nr, uint32_t size, uint32_t dirty, int *err, uint32_t *reason, uint32_t *index)
+static void promise(unsigned int nr, uint32_t size, uint32_t dirty, int *err, uint32_t *reason,
+		    uint32_t *index)
 {
 	const int c = find(nr);
 
@@ -103,9 +104,8 @@ static void one(unsigned int nr, uint32_t size, uint32_t dirty, unsigned int off
 		FAIL("nr %u size %u dirty %u offset %u: returned %d errno %d, not %d", _IOC_NR(nr),
 		     size, dirty, offset, ret, errno, err);
 	/* A refusal changes its two words; a success, what lies within the size. */
-	if (!err) {
+	if (!err)
 		memcpy(want + offset + HDR, at + HDR, size - HDR);
-	}
 	for (size_t i = 0; i < ROOM; i++)
 		if (pages[i] != want[i])
 			FAIL("nr %u size %u dirty %u offset %u: byte %zu is %02x, not %02x",
@@ -159,7 +159,7 @@ TEST(bad_pointers_are_efault_for_commands_and_enotty_for_the_rest)
 	for (unsigned int i = 0; i < 256; i++) {
 		const unsigned int nr = _IO(KVXFER_IOC_TYPE, i);
 
-		for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++) {
+		for (size_t k = 0; k < ARRAY_SIZE(bad); k++) {
 			CHECK_EQ(ioctl(fd, nr, bad[k]), -1);
 			CHECK_EQ(errno, find(nr) < 0 ? ENOTTY : EFAULT);
 		}
@@ -212,7 +212,7 @@ TEST(every_unknown_flag_is_refused_by_number)
 	};
 
 	setup();
-	_Static_assert(sizeof(flags) / sizeof(flags[0]) == NR_COMMANDS, "a command's flags");
+	_Static_assert(ARRAY_SIZE(flags) == NR_COMMANDS, "a command's flags");
 	for (size_t c = 0; c < NR_COMMANDS; c++) {
 		for (unsigned int bit = 0; bit < 32; bit++) {
 			struct kvxfer_hdr *hdr = (void *)pages;
@@ -237,7 +237,10 @@ TEST(other_peoples_numbers_touch_nothing)
 		if (type == KVXFER_IOC_TYPE)
 			continue;
 		for (unsigned int nr = 0; nr < 256; nr++) {
-			/* The few that the kernel answers for every file: FIOCLEX, FIONBIO, FIGETBSZ, ... */
+			/*
+			 * The few that the kernel answers for every file: FIOCLEX, FIONBIO,
+			 * FIGETBSZ, ...
+			 */
 			if ((type == 0 && nr < 3) || type == 'T' || type == 'X' || type == 'f' ||
 			    type == 0x12 || type == 0x15)
 				continue;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Whatever the bytes: the checks end, read nothing beyond what they were given, and keep their promises. */
+/*
+ * Whatever the bytes: the checks end, read nothing beyond what they were given, and keep their
+ * promises.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(&hdr.flags, data + 4, 4);
 	memcpy(&min, data + 8, 4);
 	memcpy(&known, data + 12, 4);
-	hdr.reason = hdr.index = 0;
+	hdr.reason = 0;
+	hdr.index = 0;
 	err = kvx_abi_check_size(&hdr, min % KVXFER_SIZE_MAX);
 	must(!err == (hdr.size >= min % KVXFER_SIZE_MAX && hdr.size <= KVXFER_SIZE_MAX));
 	must(!err == !hdr.reason);

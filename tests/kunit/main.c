@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* kvxfer_kunit.ko: the suites run when it is loaded. insmod says 0 whatever they find: read the log. */
+/*
+ * kvxfer_kunit.ko: the suites run when it is loaded. insmod says 0 whatever they find: read the
+ * log.
+ */
 #include <linux/module.h>
 
 #include "../../kmod/compat.h"

@@ -4,10 +4,10 @@
  *
  *	launch [-t SECONDS] [-i] CMD ARG... [--- CMD ARG...]...
  *
- * Each group between `---` is a node. The word @wire@ inside an argument becomes the number of a file
- * descriptor: one end of a datagram socket pair, whose other end the other node has. What nodes print comes out line by
- * line, with "N| " before it when there are several. With -i there is one node and it gets
- * our own terminal.
+ * Each group between `---` is a node. The word @wire@ inside an argument becomes the number of a
+ * file descriptor: one end of a datagram socket pair, whose other end the other node has. What
+ * nodes print comes out line by line, with "N| " before it when there are several. With -i there is
+ * one node and it gets our own terminal.
  *
  * Exit status: 0 when all nodes ended with 0, 124 when the time was up, 1 otherwise. All nodes are
  * ended when the time is up, or when we are.
@@ -30,6 +30,8 @@
 #define NODES_MAX	2
 #define WIRE_BUFFER	(8 << 20)
 #define WIRE		"@wire@"
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 struct node {
 	char **argv;
@@ -211,7 +213,7 @@ int main(int argc, char **argv)
 				setsockopt(wire[i], SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 		}
 	}
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &(struct sigaction){ .sa_handler = on_signal }, NULL);
 
 	for (int i = 0; i < nr_nodes; i++)

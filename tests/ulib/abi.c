@@ -61,12 +61,15 @@ TEST(sizes_around_every_border)
 {
 	const __u32 borders[] = { 0, 16, 24, 100, KVXFER_SIZE_MAX, UINT32_MAX };
 
-	for (size_t b = 0; b < sizeof(borders) / sizeof(borders[0]); b++) {
+	for (size_t b = 0; b < ARRAY_SIZE(borders); b++) {
 		for (int d = -1; d <= 1; d++) {
 			struct kvxfer_hdr hdr = { .size = borders[b] + d };
 			const int err = kvx_abi_check_size(&hdr, 24);
 
-			CHECK_EQ(err, hdr.size < 24 ? -EINVAL : hdr.size > KVXFER_SIZE_MAX ? -EMSGSIZE : 0);
+			if (hdr.size < 24)
+				CHECK_EQ(err, -EINVAL);
+			else
+				CHECK_EQ(err, hdr.size > KVXFER_SIZE_MAX ? -EMSGSIZE : 0);
 		}
 	}
 }
@@ -75,7 +78,7 @@ TEST(an_epoch_is_never_zero_and_never_wide)
 {
 	const uint64_t starts[] = { 0, 1, 0xffffffffffffULL, 0x1000000000000ULL, UINT64_MAX - 5 };
 
-	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
 		uint64_t epoch = starts[i];
 
 		for (int n = 0; n < 10; n++) {

@@ -15,18 +15,19 @@
  * An open file of /dev/kvxfer is an *agent*. Commands are ioctls on it. The argument of each points
  * to a struct that begins with the four words of &struct kvxfer_hdr; it may stand at any address.
  *
- * @size is what the caller believes the struct's size to be. A kernel that knows a longer struct takes
- * the missing tail for zeros. A kernel that knows a shorter one accepts the rest only if it is
- * zero. So structs grow at their end, and old programs and old kernels keep working.
+ * @size is what the caller believes the struct's size to be. A kernel that knows a longer struct
+ * takes the missing tail for zeros. A kernel that knows a shorter one accepts the rest only if it
+ * is zero. So structs grow at their end, and old programs and old kernels keep working.
  *
  * @flags holds bits of the command. A bit the kernel does not know is refused, never ignored.
  *
  * @reason and @index are written by the kernel, and both are zeroed before a command begins: memory
- * that cannot be written fails with EFAULT before anything is done. A refused command says in @reason what was
- * wrong (&enum kvxfer_reason) and in @index where; what @index counts is said with each reason. Of a
- * refused struct nothing else is changed.
+ * that cannot be written fails with EFAULT before anything is done. A refused command says in
+ * @reason what was wrong (&enum kvxfer_reason) and in @index where; what @index counts is said with
+ * each reason. Of a refused struct nothing else is changed.
  *
- * A command that succeeds returns 0, and the outputs (fields named out_*) that lie within @size are written.
+ * A command that succeeds returns 0, and the outputs (fields named out_*) that lie within @size are
+ * written.
  *
  * What each errno means, for all commands:
  *
@@ -38,7 +39,7 @@
  * EMSGSIZE      SIZE_HUGE                          @size is above KVXFER_SIZE_MAX
  * E2BIG         TAIL_NONZERO                       bytes that this kernel does not know are not 0
  * EOPNOTSUPP    FLAG_UNKNOWN                       a flag that this kernel does not know is set
- * EFAULT        (none)                             the struct, or memory it names, is not accessible
+ * EFAULT        (none)                             the struct, or memory it names, is out of reach
  * EINVAL        as the command says                a field has a value it may not have
  * EEXIST        as the command says                the thing is there already
  * ============  =================================  ================================================
@@ -148,6 +149,7 @@ struct kvxfer_query {
 	__u8 out_version[KVXFER_VERSION_MAX];
 	__u8 out_name[KVXFER_NAME_MAX];
 };
+
 #define KVXFER_IOC_QUERY	_IO(KVXFER_IOC_TYPE, 0x00)
 
 /* Flags of AGENT_SET: which fields are to be taken. */
@@ -162,13 +164,15 @@ struct kvxfer_query {
  *
  * All that the flags name is set, or nothing. A field whose flag is not set must be 0.
  *
- * Return: 0; EINVAL with NAME_EMPTY, NAME_LONG, NAME_CHAR or FIELD_UNUSED; EEXIST with WORKER_ID_TAKEN.
+ * Return: 0; EINVAL with NAME_EMPTY, NAME_LONG, NAME_CHAR or FIELD_UNUSED; EEXIST with
+ * WORKER_ID_TAKEN.
  */
 struct kvxfer_agent_set {
 	struct kvxfer_hdr hdr;
 	__aligned_u64 worker_id;
 	__u8 name[KVXFER_NAME_MAX];
 };
+
 #define KVXFER_IOC_AGENT_SET	_IO(KVXFER_IOC_TYPE, 0x01)
 
 #endif /* _UAPI_LINUX_KVXFER_H */
