@@ -27,7 +27,8 @@ warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno
 cflags = -std=gnu11 $(warnings) $(CFLAGS) -Iuapi -Iulib -DKVX_VERSION='"$(version)"' -MMD -MP
 
 q := $(if $(V),,@)
-say = $(if $(V),,@printf '  %-8s %s\n' "$(1)" "$(2)";)
+quiet := $(findstring s,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+say = $(if $(V)$(quiet),$(q),@printf '  %-8s %s\n' "$(1)" "$(2)";)
 
 .PHONY: all help
 all: module lib cli ##: the module, the library and the command
@@ -180,7 +181,10 @@ build/tests/e2e/%: tests/e2e/%.c build/lib/libkvxfer.a
 
 -include $(wildcard build/tests/*/*.d)
 
-.PHONY: test check lab
+.PHONY: test check lab demo
+demo: ##: two virtual machines with stock Debian kernels, and kvxfer in them
+	$(q)tests/lab/demo $(lab_given)
+
 lab_given := $(if $(filter command environment,$(firstword $(origin LAB))),$(LAB))
 test: ##: every test, or those of T=name and LAB=lane (uml, ..., or check, user, dkms, lab)
 	$(q)tests/run '$(lab_given)' '$(T)'

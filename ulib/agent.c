@@ -80,7 +80,8 @@ static int open_errno(const char *device, int err)
 	case EPERM:
 		return kvx_fail(err, "%s: you may not open it", device);
 	case ENFILE:
-		return kvx_fail(err, "%s: too many agents are open on this node (max_agents)", device);
+		return kvx_fail(err, "%s: too many agents are open on this node (max_agents)",
+				device);
 	default:
 		return kvx_fail(err, "%s: %s", device, strerrordesc_np(err) ?: "unknown error");
 	}

@@ -6,8 +6,8 @@
  *
  * Each group between `---` is a node. The word @wire@ inside an argument becomes the number of a
  * file descriptor: one end of a datagram socket pair, whose other end the other node has. What
- * nodes print comes out line by line, with "N| " before it when there are several. With -i there is
- * one node and it gets our own terminal.
+ * nodes print comes out line by line, with "N| " before it when there are several. With -i the
+ * first node has our terminal, the other is silent, and all ends when the first does.
  *
  * Exit status: 0 when all nodes ended with 0, 124 when the time was up, 1 otherwise. All nodes are
  * ended when the time is up, or when we are.
@@ -84,6 +84,8 @@ static void start(struct node *node, int wire)
 {
 	int fds[2];
 
+	const bool ours = interactive && node == nodes;
+
 	if (pipe2(fds, O_CLOEXEC))
 		die("pipe");
 	node->out = fds[0];
@@ -92,13 +94,13 @@ static void start(struct node *node, int wire)
 	if (node->pid < 0)
 		die("fork");
 	if (node->pid) {
-		if (!interactive)
+		if (!ours)
 			setpgid(node->pid, node->pid);
 		close(fds[1]);
 		return;
 	}
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!interactive) {
+	if (!ours) {
 		setpgid(0, 0);
 		dup2(fds[1], STDOUT_FILENO);
 		dup2(fds[1], STDERR_FILENO);
@@ -147,9 +149,8 @@ static bool pump(struct node *node)
 
 static void end_all(void)
 {
-	for (int i = 0; i < nr_nodes; i++)
-		if (nodes[i].pid > 0)
-			kill(interactive ? nodes[i].pid : -nodes[i].pid, SIGKILL);
+	for (int i = interactive; i < nr_nodes; i++)
+		kill(-nodes[i].pid, SIGKILL);
 }
 
 static int pump_all(double deadline)
@@ -198,7 +199,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[i], "---"))
 			argv[i] = NULL;
 	}
-	if (!nr_nodes || (interactive && nr_nodes > 1)) {
+	if (!nr_nodes) {
 		fprintf(stderr, "usage: launch [-t SECONDS] [-i] CMD ARG... [--- CMD ARG...]\n");
 		return 2;
 	}
@@ -231,9 +232,10 @@ int main(int argc, char **argv)
 		int status;
 
 		while (waitpid(nodes[i].pid, &status, 0) < 0 && errno == EINTR)
-			if (told_to_stop)
-				end_all();
-		if (!ret && status)
+			;
+		if (interactive)
+			end_all();
+		else if (!ret && status)
 			ret = 1;
 		/* Helpers may outlive the one that we waited for. */
 		if (!interactive)

@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# DKMS for both Debian kernels: add, build, install, load, remove, in a tree of its own.
+# Time: 300
+. "$KVX_TOP/tests/ktap.sh"
+. "$KVX_TOP/tests/lab/lib.sh"
+
+round()
+{
+	local lab=$1 dir=$build/dkms-$1 kver version module
+	kver=$(cat "$("$lab_dir/kernels" "$lab")/kver")
+	version=$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$top/dkms.conf")
+	rm -rf "$dir"
+	"$lab_dir/dkms" "$lab" "$dir" >"$dir.log" 2>&1 || { cat "$dir.log"; exit 1; }
+	grep -q "kvxfer/$version, $kver, x86_64: installed" "$dir.log"
+	module=$dir/lib/modules/$kver/updates/dkms/kvxfer.ko
+	[ "$(modinfo -F version "$module")" = "$version" ]
+	modinfo -F vermagic "$module" | grep -q "^$kver "
+
+	# By name, as an administrator would.
+	make -s -C "$top" lib cli
+	"$lab_dir/run" "$lab" -n 1 -b -- bash -c "modprobe -d $dir kvxfer && $build/bin/kvxfer info && modprobe -d $dir -r kvxfer"
+
+	# Not with the distribution's own check for a root-owned system tree: this one is ours.
+	dkms remove -m kvxfer -v "$version" --all --sourcetree "$dir/usr/src" --dkmstree "$dir/dkms" \
+		--installtree "$dir/lib/modules" --no-depmod
+	[ ! -e "$module" ]
+	rm -rf "$dir"
+}
+
+debian_6_1() { round debian-6.1; }
+debian_6_12() { round debian-6.12; }
+
+this_machine_is_left_alone()
+{
+	[ ! -e /var/lib/dkms/kvxfer ]
+	[ ! -e "/usr/src/kvxfer-$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$top/dkms.conf")" ]
+}
+
+ktap debian_6_1 debian_6_12 this_machine_is_left_alone

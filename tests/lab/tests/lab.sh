@@ -1,0 +1,143 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The lab itself: what it promises, and that it fails when it must.
+# Time: 600
+. "$KVX_TOP/tests/ktap.sh"
+. "$KVX_TOP/tests/lab/lib.sh"
+run=$lab_dir/run
+
+exit_status_and_output_come_back()
+{
+	local out
+	out=$(expect_exit 7 "$run" uml -- bash -c 'echo "a  b"; uname -n; exit 7' 2>/dev/null)
+	[ "$out" = $'a  b\nnode1' ] || fail "$out"
+	[ "$("$run" uml -- printf '%s|' 'one two' "it's" '$HOME' 2>/dev/null)" = "one two|it's|\$HOME|" ]
+}
+
+parameters_reach_the_module()
+{
+	[ "$("$run" uml -p max_agents=9 -- cat /sys/module/kvxfer/parameters/max_agents 2>/dev/null)" = 9 ]
+}
+
+nothing_reaches_this_machine()
+{
+	local probe=$build/lab/probe.$$
+	"$run" uml -- bash -c "echo x >$probe; cat $probe; rm -f $top/README.md; ! [ -e $top/README.md ]" >/dev/null
+	[ ! -e "$probe" ]
+	[ -e "$top/README.md" ]
+}
+
+two_nodes_are_labelled_and_both_count()
+{
+	local out
+	out=$("$run" uml -n 2 -- bash -c 'echo "I am $NODE of $NODES"' 2>/dev/null | sort)
+	[ "$out" = $'1| I am 1 of 2\n2| I am 2 of 2' ] || fail "$out"
+	expect_exit 5 "$run" uml -n 2 -- bash -c '[ $NODE = 1 ] || exit 5'
+}
+
+a_hang_is_ended_and_says_where()
+{
+	local out
+	out=$(expect_exit 124 "$run" uml -t 2 -- bash -c 'tail -f /dev/null' 2>&1)
+	grep -q 'not done after 2 s' <<<"$out"
+	grep -q 'tail -f /dev/null' <<<"$out"
+}
+
+a_kernel_that_dies_is_a_failure_with_its_last_words()
+{
+	local out
+	out=$(expect_exit 1 "$run" uml -- bash -c 'echo c >/proc/sysrq-trigger' 2>&1)
+	grep -q 'died or hung' <<<"$out"
+	grep -q 'sysrq triggered crash' <<<"$out"
+}
+
+# fails_with TEXT RUN-ARG...
+fails_with()
+{
+	local text=$1 out
+	shift
+	out=$(expect_exit 1 "$run" "$@" 2>&1) || fail "$out"
+	grep -q "$text" <<<"$out" || fail "'$text' is not in:" "$out"
+}
+
+a_line_that_says_warning_fails_the_run()
+{
+	fails_with 'the kernel complained' uml -- bash -c 'echo "WARNING: CPU: 0 PID: 1 at x.c:1" >/dev/kmsg'
+}
+
+a_module_that_cannot_go_fails_the_run()
+{
+	fails_with 'something still uses it' uml -- bash -c 'exec 5<>/dev/kvxfer; setsid tail -f /dev/null &'
+}
+
+planted()
+{
+	fails_with "$2" uml-debug -- insmod "$build/planted/planted.ko" what="$1"
+}
+
+every_planted_fault_is_found()
+{
+	local kernel
+	kernel=$("$lab_dir/kernels" uml-debug)
+	mkdir -p "$build/planted"
+	cp -rsf "$lab_dir"/tests/planted/* "$build/planted/"
+	make -s -C "$kernel/kbuild" ARCH=um M="$build/planted" modules
+	planted warning 'WARNING: CPU'
+	planted use-after-free 'KASAN: slab-use-after-free'
+	planted inversion 'possible circular locking'
+	planted sleep 'scheduling while atomic\|sleeping function called'
+	planted shift 'UBSAN: shift-out-of-bounds'
+	planted leak 'memory leaked'
+	# and the same module without a fault would pass: it is refused, which is no fault of the kernel's
+	expect_exit 0 "$run" uml-debug -- bash -c "! insmod $build/planted/planted.ko what=nothing"
+}
+
+two_runs_at_once_do_not_disturb_each_other()
+{
+	local a b one two
+	"$run" uml -- bash -c 'echo first; exit 11' >"$build/lab/one.$$" 2>/dev/null &
+	one=$!
+	"$run" uml -- bash -c 'echo second; exit 12' >"$build/lab/two.$$" 2>/dev/null &
+	two=$!
+	a=0; wait $one || a=$?
+	b=0; wait $two || b=$?
+	[ "$a $b" = '11 12' ] || fail "$a $b"
+	[ "$(cat "$build/lab/one.$$" "$build/lab/two.$$")" = $'first\nsecond' ]
+	rm "$build/lab/one.$$" "$build/lab/two.$$"
+}
+
+uml_needs_no_privilege()
+{
+	setpriv --inh-caps=-all --bounding-set=-all --no-new-privs "$run" uml -- true
+}
+
+an_unfinished_cache_entry_is_made_anew()
+{
+	# In a cache of its own, with a kernel that costs little to make: the recipe's steps are stood in for.
+	local cache_dir dir kernels=$build/lab/kernels.$$
+	cache_dir=$(mktemp -d)
+	sed 's/^build_uml()$/build_uml() { mkdir "$1\/made"; ls "$1"; }; replaced()/' \
+		"$lab_dir/kernels" >"$kernels"
+	sed -i "s,\$(dirname \"\$0\"),$lab_dir," "$kernels"
+	chmod +x "$kernels"
+	dir=$(KVX_CACHE=$cache_dir "$kernels" uml 2>/dev/null | tail -n 1)
+	[ -d "$dir/made" ] && [ -e "$dir/done" ]
+	# As if it had died half way:
+	rm "$dir/done"
+	touch "$dir/half"
+	KVX_CACHE=$cache_dir "$kernels" uml >/dev/null 2>&1
+	[ ! -e "$dir/half" ] && [ -e "$dir/done" ]
+	# Two at once: one makes it, the other waits, both have it.
+	rm "$dir/done"
+	KVX_CACHE=$cache_dir "$kernels" uml >/dev/null 2>&1 &
+	KVX_CACHE=$cache_dir "$kernels" uml >/dev/null 2>&1
+	wait $!
+	[ -e "$dir/done" ]
+	rm -rf "$cache_dir" "$kernels"
+}
+
+ktap exit_status_and_output_come_back parameters_reach_the_module nothing_reaches_this_machine \
+	two_nodes_are_labelled_and_both_count a_hang_is_ended_and_says_where \
+	a_kernel_that_dies_is_a_failure_with_its_last_words a_line_that_says_warning_fails_the_run \
+	a_module_that_cannot_go_fails_the_run every_planted_fault_is_found \
+	two_runs_at_once_do_not_disturb_each_other uml_needs_no_privilege an_unfinished_cache_entry_is_made_anew
