@@ -64,10 +64,10 @@ lab-module: dir = build/kmod-$(LAB)
 lab-module:
 	$(q)kernel=$$(tests/lab/kernels $(LAB)); mkdir -p $(dir); exec 9>$(dir)/.lock; flock 9; \
 	$(call mirror,$(dir)); \
-	args=(-C "$$kernel/kbuild" M=$(top)/$(dir) W=1); \
+	args=(-C "$$kernel/kbuild" M=$(top)/$(dir) W=1 KCFLAGS=-Werror); \
 	case $(LAB) in uml*) args+=(ARCH=um KVX_KUNIT=1) ;; esac; \
 	[ "$$(cat $(dir)/.kernel 2>/dev/null)" = "$$kernel" ] || { $(MAKE) "$${args[@]}" clean >$(dir)/build.log 2>&1; echo "$$kernel" >$(dir)/.kernel; }; \
-	$(MAKE) "$${args[@]}" modules >$(dir)/build.log 2>&1 && ! grep -n 'warning:' $(dir)/build.log || { cat $(dir)/build.log >&2; exit 1; }
+	$(MAKE) "$${args[@]}" modules >$(dir)/build.log 2>&1 && ! grep -ni 'warning:' $(dir)/build.log || { cat $(dir)/build.log >&2; exit 1; }
 
 # --- library and command ------------------------------------------------------------------------
 
@@ -127,14 +127,27 @@ install: lib cli ##: library, header, command, man pages, completion, udev rule 
 	$(q)install -D -m 644 tools/system/kvxfer.sysusers $(DESTDIR)/usr/lib/sysusers.d/kvxfer.conf
 	$(q)[ -n '$(DESTDIR)' ] || ldconfig || :
 
+uninstall: ##: what install and dkms-install have put there
+	$(q)rm -f $(installed)/bin/kvxfer $(installed)/include/kvxfer.h $(installed)/include/linux/kvxfer.h
+	$(q)rm -f $(DESTDIR)$(LIBDIR)/libkvxfer.* $(DESTDIR)$(LIBDIR)/pkgconfig/kvxfer.pc
+	$(q)for page in $(wildcard tools/man/*.[1-8] ulib/man/*.[1-8]); do \
+		rm -f $(installed)/share/man/man$${page##*.}/$${page##*/}; done
+	$(q)rm -f $(installed)/share/bash-completion/completions/kvxfer
+	$(q)rm -f $(DESTDIR)/usr/lib/udev/rules.d/70-kvxfer.rules $(DESTDIR)/usr/lib/sysusers.d/kvxfer.conf
+	$(q)[ -n '$(DESTDIR)' ] || ! command -v dkms >/dev/null || dkms remove -m kvxfer -v $(version) --all || :
+	$(q)rm -rf $(DESTDIR)/usr/src/kvxfer-$(version)
+
 # What dkms needs of the tree, and no more.
 dkms_files := Kbuild dkms.conf kmod uapi
 dkms-install: ##: the module by DKMS, for every installed kernel that has headers
 	$(q)install -d $(DESTDIR)/usr/src/kvxfer-$(version)
 	$(q)cp -r $(dkms_files) $(DESTDIR)/usr/src/kvxfer-$(version)/
-	$(q)[ -n '$(DESTDIR)' ] || { dkms status -m kvxfer -v $(version) | grep -q . || dkms add -m kvxfer -v $(version); \
-		for dir in /lib/modules/*/build; do kver=$${dir%/build}; \
-			dkms install --force -m kvxfer -v $(version) -k $${kver##*/}; done; }
+	$(q)[ -n '$(DESTDIR)' ] || { dkms remove -m kvxfer -v $(version) --all >/dev/null 2>&1 || :; \
+		dkms add -m kvxfer -v $(version); done=; \
+		for dir in /lib/modules/*/build/Makefile; do kver=$${dir#/lib/modules/}; kver=$${kver%%/*}; \
+			[ -e "$$dir" ] || continue; \
+			dkms install --force -m kvxfer -v $(version) -k "$$kver" && done+=" $$kver" || echo "not for $$kver"; done; \
+		echo "kvxfer $(version) is installed for:$${done:- no kernel: are headers installed?}"; [ -n "$$done" ]; }
 
 # --- the lab and the tests ----------------------------------------------------------------------
 
@@ -165,12 +178,12 @@ build/tests/ulib/cxx: tests/ulib/cxx.cc build/lib/$(soname)
 
 # What libFuzzer found worth keeping would go to tests/fuzz/corpus; a run here is long enough to find
 # what is new and wrong, and always the same.
-build/tests/fuzz/%: tests/fuzz/%.c dkms.conf
+build/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/run dkms.conf
 	$(q)mkdir -p $(@D)
-	$(call say,CLANG,$<)clang $(filter-out -Wno-clobbered,$(cflags)) $(san) -fsanitize=fuzzer -o $@.fuzzer $<
+	$(call say,CLANG,$<)clang $(filter-out -Wno-clobbered,$(cflags)) $(san) -MT $@ -fsanitize=fuzzer -o $@.fuzzer $<
 	$(q)install -m 755 tests/fuzz/run $@
 
-build/tests/e2e/compat32: tests/e2e/compat32.c
+build/tests/e2e/compat32: tests/e2e/compat32.c uapi/linux/kvxfer.h
 	$(q)mkdir -p $(@D)
 	$(call say,CC32,$<)$(CC) -m32 -O2 $(warnings) -Iuapi -isystem /usr/include/$$($(CC) -print-multiarch) \
 		-ffreestanding -fno-stack-protector -fno-pie -no-pie -nostdlib -static -o $@ $<

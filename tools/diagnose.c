@@ -35,8 +35,8 @@ static void missing(void)
 	char pattern[512];
 
 	if (exists("/sys/module/kvxfer")) {
-		hint("The module is loaded, but its device is not there. Ask udev to make it",
-		     "sudo udevadm trigger --action=add /sys/class/misc/kvxfer");
+		hint("The module is loaded, but its device is not there. Load it anew",
+		     "sudo modprobe -r kvxfer && sudo modprobe kvxfer");
 		return;
 	}
 	uname(&uts);
@@ -95,8 +95,11 @@ struct kvx_agent *cli_open(const char *device)
 	case ENXIO:
 		missing();
 		break;
-	case EACCES:
 	case EPERM:
+		hint("A container's device rules forbid it. Start the container with",
+		     "--device /dev/kvxfer");
+		break;
+	case EACCES:
 		forbidden("/dev/kvxfer");
 		break;
 	case ENFILE:

@@ -28,13 +28,19 @@ round()
 	rm -rf "$dir"
 }
 
+# This machine's own DKMS tree and signing key, down to their times.
+machine()
+{
+	find /var/lib/dkms /usr/src/kvxfer-* -maxdepth 2 -printf '%p %T@\n' 2>/dev/null | sort
+}
+before=$(machine)
+
 debian_6_1() { round debian-6.1; }
 debian_6_12() { round debian-6.12; }
 
 this_machine_is_left_alone()
 {
-	[ ! -e /var/lib/dkms/kvxfer ]
-	[ ! -e "/usr/src/kvxfer-$(sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' "$top/dkms.conf")" ]
+	[ "$(machine)" = "$before" ] || fail "it was: $before" "it is: $(machine)"
 }
 
 ktap debian_6_1 debian_6_12 this_machine_is_left_alone

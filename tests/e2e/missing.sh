@@ -40,7 +40,11 @@ loaded_without_a_device_node()
 {
 	insmod "$KVX_LAB_MODULE"
 	rm /dev/kvxfer
-	told 'udevadm trigger'
+	told 'sudo modprobe -r kvxfer && sudo modprobe kvxfer'
+	rmmod kvxfer
+	# and that does mend it
+	insmod "$KVX_LAB_MODULE"
+	"$kvxfer" info
 	rmmod kvxfer
 }
 

@@ -233,10 +233,10 @@ int main(int argc, char **argv)
 
 		while (waitpid(nodes[i].pid, &status, 0) < 0 && errno == EINTR)
 			;
+		if (!ret && status && !(interactive && i))
+			ret = 1;
 		if (interactive)
 			end_all();
-		else if (!ret && status)
-			ret = 1;
 		/* Helpers may outlive the one that we waited for. */
 		if (!interactive)
 			kill(-nodes[i].pid, SIGKILL);

@@ -59,8 +59,9 @@ the_shell_completes_words()
 
 installing_puts_everything_in_its_place()
 {
-	local dir
+	# Not local: the trap runs when the function has ended.
 	dir=$(mktemp -d)
+	trap 'rm -rf "$dir"' EXIT
 	make -s -C "$KVX_TOP" install DESTDIR="$dir" PREFIX=/usr LIBDIR=/usr/lib/x
 	(cd "$dir" && find . ! -type d | sort)
 	for f in usr/bin/kvxfer usr/include/kvxfer.h usr/include/linux/kvxfer.h usr/lib/x/libkvxfer.so.0 \
@@ -80,7 +81,9 @@ installing_puts_everything_in_its_place()
 	gcc -o "$dir/first" "$dir/first.c" $(PKG_CONFIG_LIBDIR=$dir/usr/lib/x/pkgconfig \
 		PKG_CONFIG_SYSROOT_DIR=$dir pkg-config --cflags --libs kvxfer)
 	LD_LIBRARY_PATH=$dir/usr/lib/x "$dir/first"
-	rm -rf "$dir"
+	rm "$dir/first" "$dir/first.c"
+	make -s -C "$KVX_TOP" uninstall DESTDIR="$dir" PREFIX=/usr LIBDIR=/usr/lib/x
+	[ -z "$(find "$dir" ! -type d)" ] || fail "left: $(find "$dir" ! -type d)"
 	# What this made says the paths of another place: make it anew.
 	make -s -C "$KVX_TOP" lib
 }

@@ -5,6 +5,8 @@
 . "$KVX_TOP/tests/ktap.sh"
 . "$KVX_TOP/tests/lab/lib.sh"
 run=$lab_dir/run
+# Runs fail here on purpose: what they leave is of no use.
+export KVX_LAB_KEEP=no
 
 exit_status_and_output_come_back()
 {
@@ -43,6 +45,14 @@ a_hang_is_ended_and_says_where()
 	grep -q 'tail -f /dev/null' <<<"$out"
 }
 
+a_kernel_that_hangs_is_ended_and_says_where()
+{
+	local out
+	out=$(expect_exit 124 "$run" uml-debug -t 8 -- insmod "$build/planted/planted.ko" what=hang 2>&1) || fail "$out"
+	grep -q 'not done after 8 s' <<<"$out"
+	grep -q 'insmod' <<<"$out"
+}
+
 a_kernel_that_dies_is_a_failure_with_its_last_words()
 {
 	local out
@@ -75,13 +85,17 @@ planted()
 	fails_with "$2" uml-debug -- insmod "$build/planted/planted.ko" what="$1"
 }
 
-every_planted_fault_is_found()
+the_planted_module_builds()
 {
 	local kernel
 	kernel=$("$lab_dir/kernels" uml-debug)
 	mkdir -p "$build/planted"
 	cp -rsf "$lab_dir"/tests/planted/* "$build/planted/"
 	make -s -C "$kernel/kbuild" ARCH=um M="$build/planted" modules
+}
+
+every_planted_fault_is_found()
+{
 	planted warning 'WARNING: CPU'
 	planted use-after-free 'KASAN: slab-use-after-free'
 	planted inversion 'possible circular locking'
@@ -95,6 +109,7 @@ every_planted_fault_is_found()
 two_runs_at_once_do_not_disturb_each_other()
 {
 	local a b one two
+	trap 'rm -f "$build"/lab/{one,two}.'$$ EXIT
 	"$run" uml -- bash -c 'echo first; exit 11' >"$build/lab/one.$$" 2>/dev/null &
 	one=$!
 	"$run" uml -- bash -c 'echo second; exit 12' >"$build/lab/two.$$" 2>/dev/null &
@@ -103,7 +118,6 @@ two_runs_at_once_do_not_disturb_each_other()
 	b=0; wait $two || b=$?
 	[ "$a $b" = '11 12' ] || fail "$a $b"
 	[ "$(cat "$build/lab/one.$$" "$build/lab/two.$$")" = $'first\nsecond' ]
-	rm "$build/lab/one.$$" "$build/lab/two.$$"
 }
 
 uml_needs_no_privilege()
@@ -114,30 +128,36 @@ uml_needs_no_privilege()
 an_unfinished_cache_entry_is_made_anew()
 {
 	# In a cache of its own, with a kernel that costs little to make: the recipe's steps are stood in for.
-	local cache_dir dir kernels=$build/lab/kernels.$$
+	local dir
+	# Not local: the trap runs when the function has ended.
+	kernels=$build/lab/kernels.$$
 	cache_dir=$(mktemp -d)
-	sed 's/^build_uml()$/build_uml() { mkdir "$1\/made"; ls "$1"; }; replaced()/' \
+	trap 'rm -rf "$cache_dir" "$kernels"' EXIT
+	sed 's/^build_uml()$/build_uml() { mkdir "$1\/made"; echo made >>"$cache\/made"; }; replaced()/' \
 		"$lab_dir/kernels" >"$kernels"
 	sed -i "s,\$(dirname \"\$0\"),$lab_dir," "$kernels"
 	chmod +x "$kernels"
 	dir=$(KVX_CACHE=$cache_dir "$kernels" uml 2>/dev/null | tail -n 1)
-	[ -d "$dir/made" ] && [ -e "$dir/done" ]
+	[ -d "$dir/made" ]
+	[ -e "$dir/done" ]
 	# As if it had died half way:
 	rm "$dir/done"
 	touch "$dir/half"
 	KVX_CACHE=$cache_dir "$kernels" uml >/dev/null 2>&1
-	[ ! -e "$dir/half" ] && [ -e "$dir/done" ]
+	[ ! -e "$dir/half" ]
+	[ -e "$dir/done" ]
 	# Two at once: one makes it, the other waits, both have it.
-	rm "$dir/done"
+	rm "$dir/done" "$cache_dir/made"
 	KVX_CACHE=$cache_dir "$kernels" uml >/dev/null 2>&1 &
 	KVX_CACHE=$cache_dir "$kernels" uml >/dev/null 2>&1
 	wait $!
 	[ -e "$dir/done" ]
-	rm -rf "$cache_dir" "$kernels"
+	[ "$(wc -l <"$cache_dir/made")" = 1 ] || fail "made $(wc -l <"$cache_dir/made") times"
 }
 
 ktap exit_status_and_output_come_back parameters_reach_the_module nothing_reaches_this_machine \
-	two_nodes_are_labelled_and_both_count a_hang_is_ended_and_says_where \
+	two_nodes_are_labelled_and_both_count a_hang_is_ended_and_says_where the_planted_module_builds \
+	a_kernel_that_hangs_is_ended_and_says_where \
 	a_kernel_that_dies_is_a_failure_with_its_last_words a_line_that_says_warning_fails_the_run \
 	a_module_that_cannot_go_fails_the_run every_planted_fault_is_found \
 	two_runs_at_once_do_not_disturb_each_other uml_needs_no_privilege an_unfinished_cache_entry_is_made_anew

@@ -2,6 +2,7 @@
 /*
  * planted.ko: does on purpose, by what=..., what the lab must find.
  */
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -15,6 +16,7 @@ module_param(what, charp, 0);
 static DEFINE_MUTEX(first);
 static DEFINE_MUTEX(second);
 static DEFINE_SPINLOCK(spin);
+static DECLARE_COMPLETION(never);
 
 static noinline void kvx_planted_leak(void)
 {
@@ -71,6 +73,8 @@ static int __init kvx_planted_init(void)
 		kvx_planted_sleep();
 	else if (!strcmp(what, "shift"))
 		kvx_planted_shift();
+	else if (!strcmp(what, "hang"))
+		wait_for_completion(&never);
 	else if (!strcmp(what, "warning"))
 		WARN_ON(1);
 	else
