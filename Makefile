@@ -105,7 +105,7 @@ build/lib/kvxfer.pc: ulib/kvxfer.pc.in dkms.conf FORCE
 # Static, so that the tool that tells what is wrong works when the library does not.
 build/bin/kvxfer: $(cli_obj) build/lib/libkvxfer.a
 	$(q)mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 -include $(lib_obj:.o=.d) $(cli_obj:.o=.d)
 

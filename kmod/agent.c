@@ -18,6 +18,8 @@
 #include "abi.h"
 #include "compat.h"
 #include "kvx.h"
+#include "pool.h"
+#include "quota.h"
 #include "trace.h"
 
 #define KVX_AGENTS_MAX_DEFAULT	65536
@@ -86,6 +88,7 @@ struct kvx_agent *kvx_agent_open(void)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&agent->ref);
 	init_waitqueue_head(&agent->wait);
+	xa_init_flags(&agent->pools, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	kvx_agent_name_from_task(agent->name);
 
 	mutex_lock(&kvx_agents_lock);
@@ -146,6 +149,7 @@ void kvx_agent_close(struct kvx_agent *agent)
 	xa_erase(&kvx_agents, agent->id);
 	kvx_agents_count--;
 	mutex_unlock(&kvx_agents_lock);
+	kvx_pools_drop(agent);
 	kvx_agent_put(agent);
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_agent_close);
@@ -162,13 +166,14 @@ int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd)
 {
 	cmd->out_abi_version = KVXFER_ABI_VERSION;
 	cmd->out_size_max = KVXFER_SIZE_MAX;
-	cmd->out_features = KVXFER_FEATURE_AGENT;
+	cmd->out_features = KVXFER_FEATURE_AGENT | KVXFER_FEATURE_POOL;
 	cmd->out_boot_id = kvx_boot_id;
 	cmd->out_epoch = agent->epoch;
 	cmd->out_agent_id = agent->id;
 	cmd->out_agents_max = READ_ONCE(max_agents);
 	cmd->out_name_max = KVXFER_NAME_MAX;
 	strscpy_pad(cmd->out_version, KVX_VERSION, sizeof(cmd->out_version));
+	kvx_quota_query(cmd);
 	mutex_lock(&kvx_agents_lock);
 	cmd->out_worker_id = agent->worker_id;
 	cmd->out_agents = kvx_agents_count;

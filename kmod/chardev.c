@@ -17,12 +17,19 @@
 
 #include "abi.h"
 #include "kvx.h"
+#include "pool.h"
 #include "trace.h"
 
 union kvx_cmd {
 	struct kvxfer_hdr hdr;
 	struct kvxfer_query query;
 	struct kvxfer_agent_set agent_set;
+	struct kvxfer_pool_create pool_create;
+	struct kvxfer_pool_open pool_open;
+	struct kvxfer_pool_pin pool_pin;
+	struct kvxfer_pool_unlink pool_unlink;
+	struct kvxfer_pool_close pool_close;
+	struct kvxfer_pool_stat pool_stat;
 };
 
 /**
@@ -32,6 +39,7 @@ union kvx_cmd {
  * @flags: flags it knows
  * @out: does it have outputs besides the header?
  * @handler: what does it; must not change the inputs in the struct
+ * @undo: for what makes something: unmakes it, when the caller cannot be told what it has got
  */
 struct kvx_op {
 	u32 size;
@@ -39,6 +47,7 @@ struct kvx_op {
 	u32 flags;
 	bool out;
 	int (*handler)(struct kvx_agent *agent, union kvx_cmd *cmd);
+	void (*undo)(struct kvx_agent *agent, const union kvx_cmd *cmd);
 };
 
 static int kvx_op_query(struct kvx_agent *agent, union kvx_cmd *cmd)
@@ -49,6 +58,51 @@ static int kvx_op_query(struct kvx_agent *agent, union kvx_cmd *cmd)
 static int kvx_op_agent_set(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	return kvx_agent_set(agent, &cmd->agent_set);
+}
+
+static int kvx_op_pool_create(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_pool_create(agent, &cmd->pool_create);
+}
+
+static int kvx_op_pool_open(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_pool_open(agent, &cmd->pool_open);
+}
+
+static int kvx_op_pool_pin(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_pool_pin(agent, &cmd->pool_pin);
+}
+
+static int kvx_op_pool_unlink(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_pool_unlink(agent, &cmd->pool_unlink);
+}
+
+static int kvx_op_pool_close(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_pool_close(agent, &cmd->pool_close);
+}
+
+static int kvx_op_pool_stat(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_pool_stat(agent, &cmd->pool_stat);
+}
+
+static void kvx_undo_pool_create(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_pool_undo(agent, cmd->pool_create.out_pool, true);
+}
+
+static void kvx_undo_pool_open(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_pool_undo(agent, cmd->pool_open.out_pool, false);
+}
+
+static void kvx_undo_pool_pin(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_pool_undo(agent, cmd->pool_pin.out_pool, false);
 }
 
 static const struct kvx_op kvx_ops[] = {
@@ -63,6 +117,48 @@ static const struct kvx_op kvx_ops[] = {
 		.min = offsetofend(struct kvxfer_agent_set, worker_id),
 		.flags = KVXFER_AGENT_SET_NAME | KVXFER_AGENT_SET_WORKER_ID,
 		.handler = kvx_op_agent_set,
+	},
+	[_IOC_NR(KVXFER_IOC_POOL_CREATE)] = {
+		.size = sizeof(struct kvxfer_pool_create),
+		.min = offsetofend(struct kvxfer_pool_create, out_mmap_offset),
+		.flags = KVXFER_POOL_CREATE_NODE | KVXFER_POOL_CREATE_GROUP |
+			 KVXFER_POOL_CREATE_MEMFD,
+		.out = true,
+		.handler = kvx_op_pool_create,
+		.undo = kvx_undo_pool_create,
+	},
+	[_IOC_NR(KVXFER_IOC_POOL_OPEN)] = {
+		.size = sizeof(struct kvxfer_pool_open),
+		.min = offsetofend(struct kvxfer_pool_open, out_mmap_offset),
+		.flags = KVXFER_POOL_OPEN_WRITE,
+		.out = true,
+		.handler = kvx_op_pool_open,
+		.undo = kvx_undo_pool_open,
+	},
+	[_IOC_NR(KVXFER_IOC_POOL_PIN)] = {
+		.size = sizeof(struct kvxfer_pool_pin),
+		.min = offsetofend(struct kvxfer_pool_pin, out_pool),
+		.flags = KVXFER_POOL_PIN_READONLY,
+		.out = true,
+		.handler = kvx_op_pool_pin,
+		.undo = kvx_undo_pool_pin,
+	},
+	[_IOC_NR(KVXFER_IOC_POOL_UNLINK)] = {
+		.size = sizeof(struct kvxfer_pool_unlink),
+		.min = offsetofend(struct kvxfer_pool_unlink, name),
+		.handler = kvx_op_pool_unlink,
+	},
+	[_IOC_NR(KVXFER_IOC_POOL_CLOSE)] = {
+		.size = sizeof(struct kvxfer_pool_close),
+		.min = offsetofend(struct kvxfer_pool_close, pool),
+		.handler = kvx_op_pool_close,
+	},
+	[_IOC_NR(KVXFER_IOC_POOL_STAT)] = {
+		.size = sizeof(struct kvxfer_pool_stat),
+		.min = offsetofend(struct kvxfer_pool_stat, out_bytes),
+		.flags = KVXFER_POOL_STAT_NAME | KVXFER_POOL_STAT_NEXT,
+		.out = true,
+		.handler = kvx_op_pool_stat,
 	},
 };
 
@@ -154,9 +250,24 @@ static long kvx_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 			kvx_put_refusal(uhdr, &cmd.hdr);
 		return err;
 	}
-	if (op->out && copy_to_user(uhdr, &cmd, min(op->size, cmd.hdr.size)))
+	if (op->out && copy_to_user(uhdr, &cmd, min(op->size, cmd.hdr.size))) {
+		if (op->undo)
+			op->undo(agent, &cmd);
 		return -EFAULT;
+	}
 	return 0;
+}
+
+static int kvx_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return kvx_pool_mmap(file->private_data, vma);
+}
+
+static unsigned long kvx_get_unmapped_area(struct file *file, unsigned long addr,
+					   unsigned long len, unsigned long pgoff,
+					   unsigned long flags)
+{
+	return kvx_pool_get_unmapped_area(file->private_data, file, addr, len, pgoff, flags);
 }
 
 static __poll_t kvx_poll(struct file *file, poll_table *pt)
@@ -190,6 +301,8 @@ static const struct file_operations kvx_fops = {
 	.unlocked_ioctl	= kvx_ioctl,
 	.compat_ioctl	= compat_ptr_ioctl,
 	.poll		= kvx_poll,
+	.mmap		= kvx_mmap,
+	.get_unmapped_area = kvx_get_unmapped_area,
 };
 
 static struct miscdevice kvx_misc = {

@@ -6,9 +6,19 @@
 #ifndef KVX_COMPAT_H
 #define KVX_COMPAT_H
 
+#ifdef KVX_HAVE_KUNIT_VISIBILITY
 #include <kunit/visibility.h>
+#else
+#define EXPORT_SYMBOL_IF_KUNIT(symbol)
+#endif
+#include <linux/fs.h>
+#include <linux/hugetlb.h>
+#include <linux/magic.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/version.h>
+
+extern const struct vm_operations_struct kvx_pool_vm_ops;
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "kvxfer needs Linux 6.1 or newer"
@@ -19,6 +29,71 @@
 #define KVX_IMPORT_NS(ns)	MODULE_IMPORT_NS(ns)
 #else
 #define KVX_IMPORT_NS(ns)	MODULE_IMPORT_NS(#ns)
+#endif
+
+/*
+ * Which mappings may be pinned for long. A shared mapping of a file on a disk may not: its file
+ * system must hear of each write (newer kernels refuse it themselves, if the mapping is writable).
+ * Memory file systems and our own pools may.
+ */
+static inline bool kvx_vma_may_be_pinned(const struct vm_area_struct *vma)
+{
+	unsigned long magic;
+
+	if (!(vma->vm_flags & VM_MAYSHARE) || !vma->vm_file)
+		return true;
+	magic = file_inode(vma->vm_file)->i_sb->s_magic;
+	return magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC || vma->vm_ops == &kvx_pool_vm_ops;
+}
+
+/*
+ * How to pin. Before 6.3 a long-term pin for reading did not break the sharing of all private
+ * pages, so that it could go stale: there it must be made as if for writing, which only private
+ * mappings allow. @nr is cut where the mapping that @addr is in ends.
+ */
+static inline unsigned int kvx_pin_flags(unsigned long addr, unsigned long *nr, bool readonly)
+{
+	unsigned int flags = FOLL_LONGTERM;
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+	struct vm_area_struct *vma;
+
+	if (readonly) {
+		mmap_read_lock(current->mm);
+		vma = vma_lookup(current->mm, addr);
+		if (vma) {
+			*nr = min(*nr, (vma->vm_end - addr) >> PAGE_SHIFT);
+			if (!(vma->vm_flags & VM_MAYSHARE))
+				flags |= FOLL_WRITE | FOLL_FORCE;
+		}
+		mmap_read_unlock(current->mm);
+	}
+#endif
+	return readonly ? flags : flags | FOLL_WRITE;
+}
+
+static inline unsigned int kvx_hugetlb_seals(struct inode *inode)
+{
+#ifdef CONFIG_HUGETLBFS
+	return HUGETLBFS_I(inode)->seals;
+#else
+	return 0;
+#endif
+}
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+static inline unsigned long mm_get_unmapped_area(struct mm_struct *mm, struct file *file,
+						 unsigned long addr, unsigned long len,
+						 unsigned long pgoff, unsigned long flags)
+{
+	return mm->get_unmapped_area(file, addr, len, pgoff, flags);
+}
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set, vm_flags_t clear)
+{
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+}
 #endif
 
 #endif /* KVX_COMPAT_H */

@@ -10,12 +10,24 @@
  *	The table of agents, the hash of worker_ids, and the name and worker_id of every agent.
  *	Process context only.
  *
+ * kvx_pools_lock (mutex, pool.c)
+ *	The table of pools and the hash of their names. Process context only.
+ *
+ * kvx_quota_lock (mutex, quota.c)
+ *	The users' accounts. Process context only.
+ *
+ * xa_lock of struct kvx_agent.pools (spinlock)
+ *	The pools that the agent has open. Process context only.
+ *
  * DOC: Lifetimes
  *
  * struct kvx_agent
  *	A kref. The open file holds one reference; whoever else keeps a pointer beyond a command
  *	holds another. Closing the file takes the agent out of the tables first: from then on nobody
  *	new finds it.
+ *
+ * struct kvx_pool
+ *	A kref, see pool.c. Pools hold the module, agents (being files) do as well.
  */
 #ifndef KVX_H
 #define KVX_H
@@ -23,6 +35,7 @@
 #include <linux/kref.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/xarray.h>
 #include <linux/kvxfer.h>
 
 /**
@@ -33,6 +46,7 @@
  * @worker_id: unique on this node; under kvx_agents_lock
  * @name: padded with NUL; under kvx_agents_lock
  * @hash: link in the hash of worker_ids; under kvx_agents_lock
+ * @pools: the pools it has open, by their numbers in it
  * @wait: where poll sleeps
  */
 struct kvx_agent {
@@ -42,6 +56,7 @@ struct kvx_agent {
 	u64 worker_id;
 	char name[KVXFER_NAME_MAX];
 	struct hlist_node hash;
+	struct xarray pools;
 	wait_queue_head_t wait;
 };
 

@@ -13,6 +13,7 @@
 #include <linux/tracepoint.h>
 
 #include "kvx.h"
+#include "pool.h"
 
 DECLARE_EVENT_CLASS(kvx_agent_class,
 	TP_PROTO(const struct kvx_agent *agent),
@@ -46,6 +47,35 @@ DEFINE_EVENT(kvx_agent_class, kvx_agent_set,
 DEFINE_EVENT(kvx_agent_class, kvx_agent_close,
 	TP_PROTO(const struct kvx_agent *agent),
 	TP_ARGS(agent)
+);
+
+DECLARE_EVENT_CLASS(kvx_pool_class,
+	TP_PROTO(const struct kvx_pool *pool),
+	TP_ARGS(pool),
+	TP_STRUCT__entry(
+		__field(u32, id)
+		__field(u32, kind)
+		__field(u64, bytes)
+		__array(char, name, KVXFER_NAME_MAX)
+	),
+	TP_fast_assign(
+		__entry->id = pool->id;
+		__entry->kind = pool->kind;
+		__entry->bytes = pool->bytes;
+		memcpy(__entry->name, pool->name, KVXFER_NAME_MAX);
+	),
+	TP_printk("pool=%u kind=%u bytes=%llu name=\"%s\"", __entry->id, __entry->kind,
+		  __entry->bytes, __entry->name)
+);
+
+DEFINE_EVENT(kvx_pool_class, kvx_pool_create,
+	TP_PROTO(const struct kvx_pool *pool),
+	TP_ARGS(pool)
+);
+
+DEFINE_EVENT(kvx_pool_class, kvx_pool_free,
+	TP_PROTO(const struct kvx_pool *pool),
+	TP_ARGS(pool)
 );
 
 /* One for each refusal, so that a wrong program can be found without touching it. */

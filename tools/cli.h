@@ -25,7 +25,7 @@ struct cli_command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct cli_command cli_info, cli_help;
+extern const struct cli_command cli_help, cli_info, cli_pool;
 const struct cli_command *cli_find(const char *name);
 void cli_list(void);
 

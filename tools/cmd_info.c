@@ -15,6 +15,7 @@ static const struct {
 	const char *name;
 } features[] = {
 	{ KVXFER_FEATURE_AGENT, "agent" },
+	{ KVXFER_FEATURE_POOL, "pool" },
 };
 
 #define NR_FEATURES	ARRAY_SIZE(features)

@@ -9,6 +9,7 @@
 
 static const struct cli_command *const commands[] = {
 	&cli_info,
+	&cli_pool,
 	&cli_help,
 };
 

@@ -27,22 +27,33 @@ int kvx_command(const struct kvx_agent *agent, unsigned long nr, const char *wha
 	return kvx_fail_refused(errno, what, hdr);
 }
 
-/*
- * A struct that a caller of another age made: take what both know, and refuse what only it knows.
- */
-static int take_opts(struct kvx_open_opts *opts, const struct kvx_open_opts *from)
+int kvx_take_opts(void *opts, size_t size, const void *from, const char *what)
 {
-	const unsigned char *tail = (const unsigned char *)from;
+	const unsigned char *tail = from;
+	size_t theirs;
 
-	memset(opts, 0, sizeof(*opts));
 	if (!from)
 		return 0;
-	if (from->size < sizeof(from->size))
-		return kvx_fail(EINVAL, "open: no size is set: use KVX_OPEN_OPTS_INIT");
-	for (size_t i = sizeof(*opts); i < from->size; i++)
+	memcpy(&theirs, from, sizeof(theirs));
+	if (theirs < sizeof(theirs))
+		return kvx_fail(EINVAL, "%s: no size is set: use the struct's _INIT", what);
+	for (size_t i = size; i < theirs; i++)
 		if (tail[i])
-			return kvx_fail(E2BIG, "open: an option is set that is not known here");
-	memcpy(opts, from, from->size < sizeof(*opts) ? from->size : sizeof(*opts));
+			return kvx_fail(E2BIG, "%s: an option is set that is not known here", what);
+	memcpy(opts, from, theirs < size ? theirs : size);
+	return 0;
+}
+
+int kvx_give_struct(void *to, const void *full, size_t size, const char *what)
+{
+	size_t theirs;
+
+	memcpy(&theirs, to, sizeof(theirs));
+	if (theirs < sizeof(theirs))
+		return kvx_fail(EINVAL, "%s: no size is set: use the struct's _INIT", what);
+	memset(to, 0, theirs);
+	memcpy(to, full, theirs < size ? theirs : size);
+	memcpy(to, &theirs, sizeof(theirs));
 	return 0;
 }
 
@@ -89,12 +100,12 @@ static int open_errno(const char *device, int err)
 
 int kvx_open(struct kvx_agent **out, const struct kvx_open_opts *from)
 {
-	struct kvx_open_opts opts;
+	struct kvx_open_opts opts = KVX_OPEN_OPTS_INIT;
 	const char *device;
 	int fd, err;
 
 	*out = NULL;
-	err = take_opts(&opts, from);
+	err = kvx_take_opts(&opts, sizeof(opts), from, "open");
 	if (err)
 		return err;
 	device = opts.device ?: KVXFER_DEVICE;
@@ -134,15 +145,11 @@ int kvx_query(struct kvx_agent *agent, struct kvx_info *info)
 {
 	struct kvxfer_query query = {};
 	struct kvx_info full = {};
-	const size_t size = info->size;
 	int err;
 
-	if (size < offsetof(struct kvx_info, features))
-		return kvx_fail(EINVAL, "query: the info has no size: use KVX_INFO_INIT");
 	err = kvx_command(agent, KVXFER_IOC_QUERY, "query", &query.hdr, sizeof(query));
 	if (err)
 		return err;
-	full.size = size;
 	full.abi_version = query.out_abi_version;
 	full.agent_id = query.out_agent_id;
 	full.features = query.out_features;
@@ -151,11 +158,14 @@ int kvx_query(struct kvx_agent *agent, struct kvx_info *info)
 	full.worker_id = query.out_worker_id;
 	full.agents = query.out_agents;
 	full.agents_max = query.out_agents_max;
+	full.quota_bytes = query.out_quota_bytes;
+	full.quota_bytes_used = query.out_quota_bytes_used;
+	full.quota_pools = query.out_quota_pools;
+	full.quota_pools_used = query.out_quota_pools_used;
+	full.pool_bytes = query.out_pool_bytes;
 	memcpy(full.version, query.out_version, sizeof(full.version) - 1);
 	memcpy(full.name, query.out_name, sizeof(full.name) - 1);
-	memset(info, 0, size);
-	memcpy(info, &full, size < sizeof(full) ? size : sizeof(full));
-	return 0;
+	return kvx_give_struct(info, &full, sizeof(full), "query");
 }
 
 int kvx_set_name(struct kvx_agent *agent, const char *name)

@@ -39,6 +39,52 @@ static const struct {
 		"NAME_CHAR", "the name holds a byte that is not printable ASCII", ": at byte %u" },
 	[KVXFER_REASON_WORKER_ID_TAKEN] = {
 		"WORKER_ID_TAKEN", "another agent of this node has this worker_id", ": agent %u" },
+	[KVXFER_REASON_POOL_UNKNOWN] = {
+		"POOL_UNKNOWN", "there is no such pool", ": number %u" },
+	[KVXFER_REASON_POOL_SIZE] = {
+		"POOL_SIZE", "the size is 0, no multiple of the page size, or more than there is",
+		NULL },
+	[KVXFER_REASON_POOL_MODE] = {
+		"POOL_MODE", "a mode may have the bits 0666 and no others", NULL },
+	[KVXFER_REASON_POOL_NODE] = {
+		"POOL_NODE", "there is no such NUMA node with memory", ": node %d" },
+	[KVXFER_REASON_POOL_NAME_TAKEN] = {
+		"POOL_NAME_TAKEN", "a pool of this name exists already", NULL },
+	[KVXFER_REASON_POOL_NAME_UNKNOWN] = {
+		"POOL_NAME_UNKNOWN", "no pool has this name", NULL },
+	[KVXFER_REASON_POOL_RIGHTS] = {
+		"POOL_RIGHTS", "the pool's owner, group and mode do not allow it", ": mode %04o" },
+	[KVXFER_REASON_POOL_GROUP] = {
+		"POOL_GROUP", "you are not in that group", ": gid %u" },
+	[KVXFER_REASON_QUOTA_BYTES] = {
+		"QUOTA_BYTES", "your pools would be larger than your quota", NULL },
+	[KVXFER_REASON_QUOTA_POOLS] = {
+		"QUOTA_POOLS", "your pools would be more than your quota", NULL },
+	[KVXFER_REASON_NO_MEMORY] = {
+		"NO_MEMORY", "there is not that much memory", ": %u MiB were got" },
+	[KVXFER_REASON_INTERRUPTED] = {
+		"INTERRUPTED", "it was interrupted, and nothing is left of it", ": after %u MiB" },
+	[KVXFER_REASON_MEMFD_KIND] = { "MEMFD_KIND", "the file is no memfd", NULL },
+	[KVXFER_REASON_MEMFD_SEAL] = {
+		"MEMFD_SEAL", "the memfd must be sealed against shrinking, and not against writing",
+		": its seals are %u" },
+	[KVXFER_REASON_MEMFD_ACCESS] = {
+		"MEMFD_ACCESS", "the memfd must be open for reading and writing", NULL },
+	[KVXFER_REASON_RANGE] = {
+		"RANGE", "the range is empty, not page aligned, or not in user memory", NULL },
+	[KVXFER_REASON_RANGE_UNMAPPED] = {
+		"RANGE_UNMAPPED", "nothing is mapped in a part of the range", ": from page %u" },
+	[KVXFER_REASON_RANGE_READONLY] = {
+		"RANGE_READONLY", "a part of the range may not be written", ": from page %u" },
+	[KVXFER_REASON_RANGE_DEVICE] = {
+		"RANGE_DEVICE", "a part of the range is a device's", ": from page %u" },
+	[KVXFER_REASON_RANGE_FILE] = {
+		"RANGE_FILE", "a part of the range is a file's on a disk", ": from page %u" },
+	[KVXFER_REASON_RANGE_FAULT] = {
+		"RANGE_FAULT", "a page of the range cannot be had", ": page %u" },
+	[KVXFER_REASON_MEMLOCK] = {
+		"MEMLOCK", "it is more than RLIMIT_MEMLOCK allows to pin",
+		": the limit is %u MiB (ulimit -l)" },
 };
 
 _Static_assert(ARRAY_SIZE(reasons) == KVXFER_REASON_NR, "a reason has no text");
@@ -84,7 +130,12 @@ int kvx_fail_refused(int err, const char *what, const struct kvxfer_hdr *hdr)
 	else if (reasons[hdr->reason].index)
 		snprintf(index, sizeof(index), reasons[hdr->reason].index, hdr->index);
 	kvx_fail(err, "%s: %s%s [%s]", what, kvx_reason_text(hdr->reason), index, name ?: "?");
-	last.reason = hdr->reason;
-	last.index = hdr->index;
-	return -err;
+	return kvx_fail_again(hdr->reason, hdr->index);
+}
+
+int kvx_fail_again(unsigned int reason, unsigned int index)
+{
+	last.reason = reason;
+	last.index = index;
+	return -last.error;
 }

@@ -15,10 +15,23 @@ struct kvx_agent {
 int kvx_command(const struct kvx_agent *agent, unsigned long nr, const char *what,
 		struct kvxfer_hdr *hdr, size_t size);
 
+/*
+ * Structs that a program of another age made begin with their size. Options: take over @opts, which
+ * holds the defaults, what both know, and refuse what only the program knows. Answers: give as
+ * much of @full as the program has room for.
+ */
+int kvx_take_opts(void *opts, size_t size, const void *from, const char *what);
+int kvx_give_struct(void *to, const void *full, size_t size, const char *what);
+
 /* Note an error in words and return -@err. */
 int kvx_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Note that the kernel refused @what, with its reason, and return -@err. */
 int kvx_fail_refused(int err, const char *what, const struct kvxfer_hdr *hdr);
+
+/*
+ * Give the last error a reason, after its words were replaced by better ones; returns its -errno.
+ */
+int kvx_fail_again(unsigned int reason, unsigned int index);
 
 #endif /* KVX_INTERNAL_H */

@@ -69,6 +69,11 @@ struct kvx_open_opts {
  * @agents_max: how many may be
  * @version: of the module
  * @name: the agent's
+ * @quota_bytes: how many bytes of pools the caller's user may have; UINT64_MAX: any
+ * @quota_bytes_used: how many it has
+ * @quota_pools: how many pools it may have; UINT64_MAX: any
+ * @quota_pools_used: how many it has
+ * @pool_bytes: of all pools of this node, those among them that are being freed
  */
 struct kvx_info {
 	size_t size;
@@ -82,9 +87,15 @@ struct kvx_info {
 	uint32_t agents_max;
 	char version[KVX_VERSION_MAX];
 	char name[KVX_NAME_MAX];
+	uint64_t quota_bytes;
+	uint64_t quota_bytes_used;
+	uint64_t quota_pools;
+	uint64_t quota_pools_used;
+	uint64_t pool_bytes;
 };
 
-#define KVX_INFO_INIT	{ sizeof(struct kvx_info), 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, { 0 } }
+#define KVX_INFO_INIT \
+	{ sizeof(struct kvx_info), 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, { 0 }, 0, 0, 0, 0, 0 }
 
 /* Open the device. @opts may be NULL. */
 int kvx_open(struct kvx_agent **agent, const struct kvx_open_opts *opts);
@@ -104,6 +115,125 @@ int kvx_fd(const struct kvx_agent *agent);
 int kvx_query(struct kvx_agent *agent, struct kvx_info *info);
 int kvx_set_name(struct kvx_agent *agent, const char *name);
 int kvx_set_worker_id(struct kvx_agent *agent, uint64_t worker_id);
+
+/* A pool that an agent has open. */
+struct kvx_pool;
+
+/* Where the memory of a pool is from. */
+enum kvx_pool_kind {
+	KVX_POOL_KERNEL	= 1,	/* pages of the kernel's own */
+	KVX_POOL_MEMFD	= 2,	/* a memfd, plain or of huge pages */
+	KVX_POOL_USER	= 3	/* a range of a process's memory */
+};
+
+/**
+ * struct kvx_pool_opts - how to make a pool
+ * @size: sizeof(struct kvx_pool_opts), by KVX_POOL_OPTS_INIT
+ * @name: others may open it by this name, and it lives until it is unlinked; NULL: it goes with the
+ * agent
+ * @mode: who may open it by name: bits of 0666
+ * @node: NUMA node its memory must be on; -1: any
+ * @gid: group that it belongs to; -1: the caller's
+ * @memfd: memfd that its memory is of, sealed with F_SEAL_SHRINK; -1: the kernel's own memory
+ * @progress: where the kernel counts the bytes that it has, for another thread to show; NULL:
+ * nowhere
+ */
+struct kvx_pool_opts {
+	size_t size;
+	const char *name;
+	unsigned int mode;
+	int node;
+	int gid;
+	int memfd;
+	uint64_t *progress;
+};
+
+#define KVX_POOL_OPTS_INIT	{ sizeof(struct kvx_pool_opts), NULL, 0600, -1, -1, -1, NULL }
+
+/* Flags of kvx_pool_open(), kvx_pool_pin() and kvx_pool_map(). */
+#define KVX_POOL_READ	0U
+#define KVX_POOL_WRITE	1U
+
+/* How struct kvx_pool_stat counts chunks and nodes. */
+#define KVX_CHUNK_ORDERS	10
+#define KVX_NODES		16
+
+/**
+ * struct kvx_pool_stat - what a pool is
+ * @size: sizeof(struct kvx_pool_stat), by KVX_POOL_STAT_INIT
+ * @id: its number on this node
+ * @kind: enum kvx_pool_kind
+ * @bytes: its size
+ * @age_ns: how long ago it was made
+ * @chunks: of how many contiguous pieces it is: of 4 KiB, 8 KiB, ... with pages of 4 KiB
+ * @node_bytes: how much of it is on which NUMA node
+ * @uid: owner
+ * @gid: group
+ * @mode: permission bits
+ * @opens: how many agents have it open
+ * @maps: how many mappings there are
+ * @linked: does it still have its name?
+ * @pid: process that made it
+ * @page_bytes: bytes of a page
+ * @name: empty for none
+ */
+struct kvx_pool_stat {
+	size_t size;
+	uint32_t id;
+	uint32_t kind;
+	uint64_t bytes;
+	uint64_t age_ns;
+	uint64_t chunks[KVX_CHUNK_ORDERS];
+	uint64_t node_bytes[KVX_NODES];
+	uint32_t uid;
+	uint32_t gid;
+	uint32_t mode;
+	uint32_t opens;
+	uint32_t maps;
+	uint32_t linked;
+	uint32_t pid;
+	uint32_t page_bytes;
+	char name[KVX_NAME_MAX];
+};
+
+#define KVX_POOL_STAT_INIT \
+	{ sizeof(struct kvx_pool_stat), 0, 0, 0, 0, { 0 }, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, { 0 } }
+
+/* Make a pool of @bytes, a multiple of the page size. @opts may be NULL. */
+int kvx_pool_create(struct kvx_agent *agent, struct kvx_pool **pool, uint64_t bytes,
+		    const struct kvx_pool_opts *opts);
+
+/* Open the pool called @name: KVX_POOL_READ or KVX_POOL_WRITE. */
+int kvx_pool_open(struct kvx_agent *agent, struct kvx_pool **pool, const char *name,
+		  unsigned int flags);
+
+/*
+ * A pool of the program's own memory, pinned: page aligned. KVX_POOL_READ: nothing is written
+ * there.
+ */
+int kvx_pool_pin(struct kvx_agent *agent, struct kvx_pool **pool, void *addr, uint64_t bytes,
+		 unsigned int flags);
+
+/* Close. NULL is allowed. Mappings stay. To be called before the agent is closed. */
+void kvx_pool_close(struct kvx_pool *pool);
+
+uint64_t kvx_pool_bytes(const struct kvx_pool *pool);
+
+/*
+ * Map @bytes from @offset, 0 for all that follows. KVX_POOL_READ or KVX_POOL_WRITE (which reads,
+ * too).
+ */
+int kvx_pool_map(struct kvx_pool *pool, void **addr, uint64_t offset, uint64_t bytes,
+		 unsigned int flags);
+int kvx_pool_unmap(void *addr, uint64_t bytes);
+
+/* What a pool is: one that is open, one by its name, or the first whose id is above @after. */
+int kvx_pool_stat(struct kvx_pool *pool, struct kvx_pool_stat *stat);
+int kvx_pool_stat_name(struct kvx_agent *agent, const char *name, struct kvx_pool_stat *stat);
+int kvx_pool_stat_next(struct kvx_agent *agent, uint32_t after, struct kvx_pool_stat *stat);
+
+/* Take the name away; the memory goes when nobody has the pool open or mapped. */
+int kvx_pool_unlink(struct kvx_agent *agent, const char *name);
 
 /* Never NULL; good until this thread's next failing call. */
 const struct kvx_error *kvx_last_error(void);

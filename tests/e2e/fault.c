@@ -12,11 +12,16 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <linux/kvxfer.h>
 
 #include "../ktap.h"
 
-#define POINTS_MAX	200
+#define POINTS_MAX	2000
+
+/* A chunk and a bit; and so few pages that each can fail in turn. */
+#define POOL_BYTES	((2 << 20) + (3 << 12))
+#define RANGE_BYTES	(24 << 12)
 
 static void put(const char *path, const char *value)
 {
@@ -145,6 +150,96 @@ static int refused(void)
 		return EINVAL;
 	/* The refusal itself is what is expected: 0 stands for it. */
 	return errno == EOPNOTSUPP ? 0 : errno;
+}
+
+static void *range;
+
+static int pool(void)
+{
+	struct kvxfer_pool_create create = {
+		.hdr.size = sizeof(create), .bytes = POOL_BYTES, .mode = 0600, .name = "faulty",
+	};
+	struct kvxfer_pool_open open = { .hdr.size = sizeof(open), .name = "faulty" };
+	struct kvxfer_pool_unlink unlink = { .hdr.size = sizeof(unlink), .name = "faulty" };
+	struct kvxfer_pool_close done = { .hdr.size = sizeof(done) };
+	int err = 0;
+
+	if (ioctl(shared_fd, KVXFER_IOC_POOL_CREATE, &create))
+		return errno;
+	done.pool = create.out_pool;
+	if (ioctl(shared_fd, KVXFER_IOC_POOL_CLOSE, &done))
+		err = errno;
+	if (!err && ioctl(shared_fd, KVXFER_IOC_POOL_OPEN, &open))
+		err = errno;
+	/* The failure has come or comes now; what is left must go whatever it was. */
+	while (ioctl(shared_fd, KVXFER_IOC_POOL_UNLINK, &unlink) && errno != ENOENT)
+		err = errno;
+	done.pool = open.out_pool ? open.out_pool : create.out_pool;
+	while (ioctl(shared_fd, KVXFER_IOC_POOL_CLOSE, &done) && errno != ENOENT)
+		err = errno;
+	return err;
+}
+
+static int pool_user(void)
+{
+	struct kvxfer_pool_pin pin = {
+		.hdr.size = sizeof(pin), .addr = (uintptr_t)range, .bytes = RANGE_BYTES,
+	};
+	struct kvxfer_pool_close done = { .hdr.size = sizeof(done) };
+	int err = 0;
+
+	if (ioctl(shared_fd, KVXFER_IOC_POOL_PIN, &pin))
+		return errno;
+	done.pool = pin.out_pool;
+	while (ioctl(shared_fd, KVXFER_IOC_POOL_CLOSE, &done) && errno != ENOENT)
+		err = errno;
+	return err;
+}
+
+static int pool_memfd(void)
+{
+	struct kvxfer_pool_create create = {
+		.hdr = { sizeof(create), KVXFER_POOL_CREATE_MEMFD, 0, 0 }, .mode = 0600,
+	};
+	struct kvxfer_pool_close done = { .hdr.size = sizeof(done) };
+	int err = 0;
+
+	create.fd = memfd_create("faulty", MFD_ALLOW_SEALING);
+	if (create.fd < 0)
+		return errno;
+	if (ftruncate(create.fd, RANGE_BYTES) || fcntl(create.fd, F_ADD_SEALS, F_SEAL_SHRINK) ||
+	    ioctl(shared_fd, KVXFER_IOC_POOL_CREATE, &create))
+		err = errno;
+	done.pool = create.out_pool;
+	while (done.pool && ioctl(shared_fd, KVXFER_IOC_POOL_CLOSE, &done) && errno != ENOENT)
+		err = errno;
+	close(create.fd);
+	return err;
+}
+
+static uint64_t pool_bytes(void)
+{
+	struct kvxfer_query q = { .hdr.size = sizeof(q) };
+
+	CHECK_EQ(ioctl(shared_fd, KVXFER_IOC_QUERY, &q), 0);
+	CHECK_EQ(q.out_quota_pools_used, 0);
+	return q.out_pool_bytes;
+}
+
+TEST(pools_fail_whole)
+{
+	shared_fd = open(KVXFER_DEVICE, O_RDWR);
+	CHECK(shared_fd >= 0);
+	range = mmap(NULL, RANGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(range != MAP_FAILED);
+	each_failure(pool, (const int[]){ ENOMEM, EFAULT, 0, -1 });
+	CHECK_EQ(pool_bytes(), 0);
+	each_failure(pool_user, (const int[]){ ENOMEM, EFAULT, 0, -1 });
+	CHECK_EQ(pool_bytes(), 0);
+	each_failure(pool_memfd, (const int[]){ ENOMEM, EFAULT, ENOSPC, 0, -1 });
+	CHECK_EQ(pool_bytes(), 0);
+	munmap(range, RANGE_BYTES);
+	close(shared_fd);
 }
 
 TEST(commands_fail_whole)

@@ -208,7 +208,7 @@ TEST(older_and_newer_callers_get_what_they_have_room_for)
 
 	older.size = 0;
 	CHECK_EQ(kvx_query(agent, &older), -EINVAL);
-	CHECK(strstr(kvx_last_error()->text, "KVX_INFO_INIT"));
+	CHECK(strstr(kvx_last_error()->text, "no size is set"));
 	kvx_close(agent);
 }
 

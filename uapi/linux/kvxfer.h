@@ -82,7 +82,30 @@
  * @KVXFER_REASON_NAME_EMPTY: a name has no characters
  * @KVXFER_REASON_NAME_LONG: a name has no NUL in its field; @index is the field's size
  * @KVXFER_REASON_NAME_CHAR: a name holds a byte that is not printable ASCII; @index is its place
- * @KVXFER_REASON_WORKER_ID_TAKEN: another agent of this node has this worker_id
+ * @KVXFER_REASON_WORKER_ID_TAKEN: another agent of this node has this worker_id; @index is its
+ *	out_agent_id
+ * @KVXFER_REASON_POOL_UNKNOWN: the agent has no such pool; @index is the number
+ * @KVXFER_REASON_POOL_SIZE: the size is 0, no multiple of the page size, or more than there is
+ * @KVXFER_REASON_POOL_MODE: a mode has other bits than 0666; @index is those bits
+ * @KVXFER_REASON_POOL_NODE: there is no such NUMA node, or it has no memory
+ * @KVXFER_REASON_POOL_NAME_TAKEN: a pool of this name exists
+ * @KVXFER_REASON_POOL_NAME_UNKNOWN: no pool has this name
+ * @KVXFER_REASON_POOL_RIGHTS: owner, group and mode of the pool do not allow this
+ * @KVXFER_REASON_POOL_GROUP: the caller is not in the group it wants to give the pool to
+ * @KVXFER_REASON_QUOTA_BYTES: the user's pools would be larger than its quota; QUERY says both
+ * @KVXFER_REASON_QUOTA_POOLS: the user's pools would be more than its quota; QUERY says both
+ * @KVXFER_REASON_NO_MEMORY: there is not that much memory; @index is how many MiB were got
+ * @KVXFER_REASON_INTERRUPTED: a signal came; @index is how many MiB were done
+ * @KVXFER_REASON_MEMFD_KIND: the file is no memfd
+ * @KVXFER_REASON_MEMFD_SEAL: the memfd is not sealed against shrinking (F_SEAL_SHRINK)
+ * @KVXFER_REASON_MEMFD_ACCESS: the descriptor does not allow reading and writing
+ * @KVXFER_REASON_RANGE: the range is not page aligned, is empty or wraps around
+ * @KVXFER_REASON_RANGE_UNMAPPED: nothing is mapped in the range; @index is the page within it
+ * @KVXFER_REASON_RANGE_READONLY: memory in the range may not be written; @index is the page
+ * @KVXFER_REASON_RANGE_DEVICE: the range maps a device; @index is the page
+ * @KVXFER_REASON_RANGE_FILE: the range maps a file on a disk; @index is the page
+ * @KVXFER_REASON_RANGE_FAULT: a page in the range cannot be had; @index is the page
+ * @KVXFER_REASON_MEMLOCK: RLIMIT_MEMLOCK would be exceeded; @index is the limit in MiB
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -97,6 +120,28 @@ enum kvxfer_reason {
 	KVXFER_REASON_NAME_LONG		= 8,
 	KVXFER_REASON_NAME_CHAR		= 9,
 	KVXFER_REASON_WORKER_ID_TAKEN	= 10,
+	KVXFER_REASON_POOL_UNKNOWN	= 11,
+	KVXFER_REASON_POOL_SIZE		= 12,
+	KVXFER_REASON_POOL_MODE		= 13,
+	KVXFER_REASON_POOL_NODE		= 14,
+	KVXFER_REASON_POOL_NAME_TAKEN	= 15,
+	KVXFER_REASON_POOL_NAME_UNKNOWN	= 16,
+	KVXFER_REASON_POOL_RIGHTS	= 17,
+	KVXFER_REASON_POOL_GROUP	= 18,
+	KVXFER_REASON_QUOTA_BYTES	= 19,
+	KVXFER_REASON_QUOTA_POOLS	= 20,
+	KVXFER_REASON_NO_MEMORY		= 21,
+	KVXFER_REASON_INTERRUPTED	= 22,
+	KVXFER_REASON_MEMFD_KIND	= 23,
+	KVXFER_REASON_MEMFD_SEAL	= 24,
+	KVXFER_REASON_MEMFD_ACCESS	= 25,
+	KVXFER_REASON_RANGE		= 26,
+	KVXFER_REASON_RANGE_UNMAPPED	= 27,
+	KVXFER_REASON_RANGE_READONLY	= 28,
+	KVXFER_REASON_RANGE_DEVICE	= 29,
+	KVXFER_REASON_RANGE_FILE	= 30,
+	KVXFER_REASON_RANGE_FAULT	= 31,
+	KVXFER_REASON_MEMLOCK		= 32,
 
 	KVXFER_REASON_NR
 };
@@ -117,6 +162,7 @@ struct kvxfer_hdr {
 
 /* Features, bits of kvxfer_query.out_features. */
 #define KVXFER_FEATURE_AGENT	(1ULL << 0)	/* QUERY, AGENT_SET */
+#define KVXFER_FEATURE_POOL	(1ULL << 1)	/* POOL_* */
 
 /**
  * struct kvxfer_query - ioctl(KVXFER_IOC_QUERY): this kernel, and the agent that asks
@@ -133,6 +179,11 @@ struct kvxfer_hdr {
  * @out_name_max: KVXFER_NAME_MAX of the kernel
  * @out_version: version of the module, a text
  * @out_name: the agent's name, a text
+ * @out_quota_bytes: how many bytes of pools the caller's user may have; all ones for no limit
+ * @out_quota_bytes_used: how many it has
+ * @out_quota_pools: how many pools it may have; all ones for no limit
+ * @out_quota_pools_used: how many it has
+ * @out_pool_bytes: bytes of all pools of this node, those among them that are being freed
  */
 struct kvxfer_query {
 	struct kvxfer_hdr hdr;
@@ -148,6 +199,11 @@ struct kvxfer_query {
 	__u32 out_name_max;
 	__u8 out_version[KVXFER_VERSION_MAX];
 	__u8 out_name[KVXFER_NAME_MAX];
+	__aligned_u64 out_quota_bytes;
+	__aligned_u64 out_quota_bytes_used;
+	__aligned_u64 out_quota_pools;
+	__aligned_u64 out_quota_pools_used;
+	__aligned_u64 out_pool_bytes;
 };
 
 #define KVXFER_IOC_QUERY	_IO(KVXFER_IOC_TYPE, 0x00)
@@ -174,5 +230,209 @@ struct kvxfer_agent_set {
 };
 
 #define KVXFER_IOC_AGENT_SET	_IO(KVXFER_IOC_TYPE, 0x01)
+
+/* Kinds of pools, kvxfer_pool_stat.out_kind. */
+enum kvxfer_pool_kind {
+	KVXFER_POOL_KERNEL	= 1,	/* pages of the kernel's own */
+	KVXFER_POOL_MEMFD	= 2,	/* a memfd, plain or of huge pages */
+	KVXFER_POOL_USER	= 3,	/* a range of a process's memory */
+};
+
+/* Flags of POOL_CREATE. */
+#define KVXFER_POOL_CREATE_NODE		(1U << 0)	/* on NUMA node @node, and nowhere else */
+#define KVXFER_POOL_CREATE_GROUP	(1U << 1)	/* owned by group @gid */
+#define KVXFER_POOL_CREATE_MEMFD	(1U << 2)	/* of the memfd @fd */
+
+/**
+ * struct kvxfer_pool_create - ioctl(KVXFER_IOC_POOL_CREATE): memory that the system owns
+ * @hdr: flags: KVXFER_POOL_CREATE_*
+ * @bytes: a multiple of the page size; for a memfd, 0 means all of it
+ * @progress: where the kernel shall count the bytes it has, a __u64; 0 for nowhere
+ * @node: NUMA node, with CREATE_NODE; a memfd brings its own
+ * @fd: memfd sealed with F_SEAL_SHRINK and open for both ways, with CREATE_MEMFD
+ * @mode: who may open it by name: bits of 0666, for owner, group and others. Owner is the caller.
+ * @gid: group, with CREATE_GROUP; else it is the caller's
+ * @name: if not empty, the pool can be opened by this name, and lives until it is unlinked and
+ * unused. Without
+ *	a name it lives as long as its agent, and as it is mapped.
+ * @out_pool: its number in this agent, open for both ways
+ * @out_reserved: 0
+ * @out_bytes: its size
+ * @out_mmap_offset: mmap() of the device there and beyond maps it
+ *
+ * Memory is zeroed, in chunks of 2 MiB where they can be had, and charged to the caller's memory
+ * cgroup (a memfd's is charged to who made it). A signal ends the making, and nothing is left.
+ *
+ * Return: 0; EINVAL with POOL_SIZE, POOL_MODE, POOL_NODE, NAME_LONG, NAME_CHAR, FIELD_UNUSED,
+ * MEMFD_KIND, MEMFD_SEAL; EBADF for no file; EACCES with MEMFD_ACCESS; EPERM with POOL_GROUP;
+ * EEXIST with POOL_NAME_TAKEN; EDQUOT with QUOTA_BYTES, QUOTA_POOLS; ENOMEM with NO_MEMORY; EINTR
+ * with INTERRUPTED.
+ */
+struct kvxfer_pool_create {
+	struct kvxfer_hdr hdr;
+	__aligned_u64 bytes;
+	__aligned_u64 progress;
+	__s32 node;
+	__s32 fd;
+	__u32 mode;
+	__u32 gid;
+	__u8 name[KVXFER_NAME_MAX];
+	__u32 out_pool;
+	__u32 out_reserved;
+	__aligned_u64 out_bytes;
+	__aligned_u64 out_mmap_offset;
+};
+
+#define KVXFER_IOC_POOL_CREATE	_IO(KVXFER_IOC_TYPE, 0x02)
+
+/* Flags of POOL_OPEN. */
+#define KVXFER_POOL_OPEN_WRITE	(1U << 0)	/* for both ways, not for reading only */
+
+/**
+ * struct kvxfer_pool_open - ioctl(KVXFER_IOC_POOL_OPEN): a pool by its name
+ * @hdr: flags: KVXFER_POOL_OPEN_*
+ * @name: the name
+ * @out_pool: its number in this agent
+ * @out_kind: &enum kvxfer_pool_kind
+ * @out_bytes: its size
+ * @out_mmap_offset: mmap() of the device there and beyond maps it
+ *
+ * Return: 0; EINVAL with NAME_*; ENOENT with POOL_NAME_UNKNOWN; EACCES with POOL_RIGHTS.
+ */
+struct kvxfer_pool_open {
+	struct kvxfer_hdr hdr;
+	__u8 name[KVXFER_NAME_MAX];
+	__u32 out_pool;
+	__u32 out_kind;
+	__aligned_u64 out_bytes;
+	__aligned_u64 out_mmap_offset;
+};
+
+#define KVXFER_IOC_POOL_OPEN	_IO(KVXFER_IOC_TYPE, 0x03)
+
+/* Flags of POOL_PIN. */
+#define KVXFER_POOL_PIN_READONLY	(1U << 0)	/* nothing will be written there */
+
+/**
+ * struct kvxfer_pool_pin - ioctl(KVXFER_IOC_POOL_PIN): a range of the caller's own memory
+ * @hdr: flags: KVXFER_POOL_PIN_*
+ * @addr: page aligned
+ * @bytes: a multiple of the page size
+ * @progress: where the kernel shall count the bytes it has, a __u64; 0 for nowhere
+ * @out_pool: its number in this agent
+ * @out_reserved: 0
+ *
+ * The pages count against RLIMIT_MEMLOCK of the caller (unless it has CAP_IPC_LOCK), once, until
+ * the pool is closed. What is unmapped after the call stays pinned, and is no longer what the range
+ * shows.
+ *
+ * Return: 0; EINVAL with RANGE; EFAULT with RANGE_UNMAPPED, RANGE_FAULT; EACCES with
+ * RANGE_READONLY; EOPNOTSUPP with RANGE_DEVICE, RANGE_FILE; ENOMEM with MEMLOCK, NO_MEMORY; EDQUOT
+ * as POOL_CREATE; EINTR with INTERRUPTED.
+ */
+struct kvxfer_pool_pin {
+	struct kvxfer_hdr hdr;
+	__aligned_u64 addr;
+	__aligned_u64 bytes;
+	__aligned_u64 progress;
+	__u32 out_pool;
+	__u32 out_reserved;
+};
+
+#define KVXFER_IOC_POOL_PIN	_IO(KVXFER_IOC_TYPE, 0x04)
+
+/**
+ * struct kvxfer_pool_unlink - ioctl(KVXFER_IOC_POOL_UNLINK): take a pool's name away
+ * @hdr: no flags
+ * @name: the name
+ *
+ * The name is free at once; the memory goes when nobody has the pool open or mapped. Only the owner
+ * may, and who has CAP_FOWNER.
+ *
+ * Return: 0; EINVAL with NAME_*; ENOENT with POOL_NAME_UNKNOWN; EPERM with POOL_RIGHTS.
+ */
+struct kvxfer_pool_unlink {
+	struct kvxfer_hdr hdr;
+	__u8 name[KVXFER_NAME_MAX];
+};
+
+#define KVXFER_IOC_POOL_UNLINK	_IO(KVXFER_IOC_TYPE, 0x05)
+
+/**
+ * struct kvxfer_pool_close - ioctl(KVXFER_IOC_POOL_CLOSE): this agent is done with a pool
+ * @hdr: no flags
+ * @pool: its number in this agent; mappings stay
+ * @reserved: 0
+ *
+ * Return: 0; ENOENT with POOL_UNKNOWN; EINVAL with FIELD_UNUSED.
+ */
+struct kvxfer_pool_close {
+	struct kvxfer_hdr hdr;
+	__u32 pool;
+	__u32 reserved;
+};
+
+#define KVXFER_IOC_POOL_CLOSE	_IO(KVXFER_IOC_TYPE, 0x06)
+
+/* Flags of POOL_STAT: which pool; without any, it is @pool of this agent. */
+#define KVXFER_POOL_STAT_NAME	(1U << 0)	/* the one called @name */
+#define KVXFER_POOL_STAT_NEXT	(1U << 1)	/* the first on this node whose id is above @pool */
+
+/* How kvxfer_pool_stat counts chunks and nodes; the last node stands for all above it. */
+#define KVXFER_CHUNK_ORDERS	10
+#define KVXFER_NODES		16
+
+/**
+ * struct kvxfer_pool_stat - ioctl(KVXFER_IOC_POOL_STAT): what a pool is
+ * @hdr: flags: KVXFER_POOL_STAT_*
+ * @pool: see the flags
+ * @reserved: 0
+ * @name: with STAT_NAME; else 0
+ * @out_name: its name, empty for none
+ * @out_id: its number on this node, which is not that in an agent
+ * @out_kind: &enum kvxfer_pool_kind
+ * @out_uid: owner
+ * @out_gid: group
+ * @out_mode: as given to POOL_CREATE
+ * @out_opens: how many agents have it open
+ * @out_maps: how many mappings there are
+ * @out_linked: 1 as long as it has its name
+ * @out_pid: process that made it
+ * @out_page_bytes: bytes of a page of the file it is of; the page size for others
+ * @out_bytes: its size
+ * @out_age_ns: how long ago it was made
+ * @out_chunks: of how many contiguous pieces it is, by their size: page size << index; larger ones
+ * count
+ *	as several of the largest
+ * @out_node_bytes: how much of it is on which NUMA node
+ *
+ * Anyone who may open the device may ask about every pool.
+ *
+ * Return: 0; ENOENT with POOL_UNKNOWN (with STAT_NEXT: there are no more), POOL_NAME_UNKNOWN;
+ * EINVAL with NAME_*, FIELD_UNUSED.
+ */
+struct kvxfer_pool_stat {
+	struct kvxfer_hdr hdr;
+	__u32 pool;
+	__u32 reserved;
+	__u8 name[KVXFER_NAME_MAX];
+	__u8 out_name[KVXFER_NAME_MAX];
+	__u32 out_id;
+	__u32 out_kind;
+	__u32 out_uid;
+	__u32 out_gid;
+	__u32 out_mode;
+	__u32 out_opens;
+	__u32 out_maps;
+	__u32 out_linked;
+	__u32 out_pid;
+	__u32 out_page_bytes;
+	__aligned_u64 out_bytes;
+	__aligned_u64 out_age_ns;
+	__aligned_u64 out_chunks[KVXFER_CHUNK_ORDERS];
+	__aligned_u64 out_node_bytes[KVXFER_NODES];
+};
+
+#define KVXFER_IOC_POOL_STAT	_IO(KVXFER_IOC_TYPE, 0x07)
 
 #endif /* _UAPI_LINUX_KVXFER_H */

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Pools: see pool.c. */
+#ifndef KVX_POOL_H
+#define KVX_POOL_H
+
+#include <linux/cred.h>
+#include <linux/kref.h>
+#include <linux/workqueue.h>
+
+#include "pages.h"
+
+/*
+ * mmap() offsets: the pool's number in its agent above this many bits, the place in the pool below.
+ */
+#define KVX_POOL_MMAP_SHIFT	44
+#define KVX_POOL_HANDLE_MAX	((1U << (63 - KVX_POOL_MMAP_SHIFT)) - 1)
+
+struct kvx_agent;
+struct kvx_quota;
+
+/**
+ * struct kvx_pool - memory that the system owns
+ * @ref: of each open, each mapping, the name; see pool.c
+ * @id: number on this node; 0 until it is published
+ * @kind: where the memory is from
+ * @bytes: size; constant
+ * @page_bytes: of a page of @file, or PAGE_SIZE
+ * @pages: the memory; constant once it is published
+ * @file: the memfd
+ * @mm: whose pinned_vm is charged
+ * @quota: of the user who made it; until it is retired
+ * @name: padded with NUL; empty for none
+ * @name_link: in the hash of names; under kvx_pools_lock
+ * @linked: it is in there; under kvx_pools_lock
+ * @uid: owner
+ * @gid: group
+ * @mode: bits of 0666
+ * @pid: who made it
+ * @born_ns: when
+ * @opens: how many agents have it open
+ * @maps: how many mappings there are
+ * @free_work: for kvx_pool_put_async()
+ */
+struct kvx_pool {
+	struct kref ref;
+	u32 id;
+	enum kvxfer_pool_kind kind;
+	u64 bytes;
+	u32 page_bytes;
+	struct kvx_pages pages;
+	struct file *file;
+	struct mm_struct *mm;
+	struct kvx_quota *quota;
+	char name[KVXFER_NAME_MAX];
+	struct hlist_node name_link;
+	bool linked;
+	kuid_t uid;
+	kgid_t gid;
+	u16 mode;
+	pid_t pid;
+	u64 born_ns;
+	atomic_t opens;
+	atomic_t maps;
+	struct work_struct free_work;
+};
+
+extern struct mutex kvx_pools_lock;
+
+struct kvx_pool *kvx_pool_get(struct kvx_agent *agent, u32 handle, bool *write);
+void kvx_pool_put(struct kvx_pool *pool);
+void kvx_pool_put_async(struct kvx_pool *pool);
+void kvx_pool_undo(struct kvx_agent *agent, u32 handle, bool made);
+void kvx_pools_drop(struct kvx_agent *agent);
+int kvx_pools_init(void);
+void kvx_pools_exit(void);
+
+int kvx_pool_create(struct kvx_agent *agent, struct kvxfer_pool_create *cmd);
+int kvx_pool_open(struct kvx_agent *agent, struct kvxfer_pool_open *cmd);
+int kvx_pool_pin(struct kvx_agent *agent, struct kvxfer_pool_pin *cmd);
+int kvx_pool_unlink(struct kvx_agent *agent, struct kvxfer_pool_unlink *cmd);
+int kvx_pool_close(struct kvx_agent *agent, struct kvxfer_pool_close *cmd);
+int kvx_pool_stat(struct kvx_agent *agent, struct kvxfer_pool_stat *cmd);
+
+/* pool_map.c */
+int kvx_pool_mmap(struct kvx_agent *agent, struct vm_area_struct *vma);
+unsigned long kvx_pool_get_unmapped_area(struct kvx_agent *agent, struct file *file,
+					 unsigned long addr, unsigned long len,
+					 unsigned long pgoff, unsigned long flags);
+
+#endif /* KVX_POOL_H */

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pools in address spaces.
+ *
+ * A mapping shows ordinary pages with a count each, never page frame numbers: so what GUP serves
+ * (O_DIRECT, ibv_reg_mr, process_vm_readv, our own POOL_PIN) works on it. Nothing is filled in when
+ * it is made, so that this costs the same for any size; a fault fills in the whole slot around it.
+ *
+ * A mapping holds a reference to its pool, and, by its file, the agent. Every page it shows has a
+ * count of its own, too: pages stay what they are until the last mapping of each has gone.
+ *
+ * A memfd's pool is mapped as the memfd is.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+
+#include "compat.h"
+#include "kvx.h"
+#include "pool.h"
+
+static void kvx_vma_open(struct vm_area_struct *vma)
+{
+	struct kvx_pool *pool = vma->vm_private_data;
+
+	kref_get(&pool->ref);
+	atomic_inc(&pool->maps);
+}
+
+static void kvx_vma_close(struct vm_area_struct *vma)
+{
+	struct kvx_pool *pool = vma->vm_private_data;
+
+	atomic_dec(&pool->maps);
+	/* The address space is locked: not the place to free what may be a terabyte. */
+	kvx_pool_put_async(pool);
+}
+
+/* The place in the pool that is shown at @addr, in pages. */
+static unsigned long kvx_vma_index(const struct vm_area_struct *vma, unsigned long addr)
+{
+	const unsigned long mask = (1UL << (KVX_POOL_MMAP_SHIFT - PAGE_SHIFT)) - 1;
+
+	return (vma->vm_pgoff & mask) + ((addr - vma->vm_start) >> PAGE_SHIFT);
+}
+
+/* Fill in @nr pages, but for those that are there already. */
+static int kvx_vma_fill(struct vm_area_struct *vma, unsigned long addr, struct page **table,
+			unsigned long nr)
+{
+	unsigned long left;
+	int err;
+
+	while (nr) {
+		left = nr;
+		err = vm_insert_pages(vma, addr, table, &left);
+		table += nr - left;
+		addr += (nr - left) << PAGE_SHIFT;
+		nr = left;
+		if (err && err != -EBUSY)
+			return err;
+		/* Somebody was quicker with this one. */
+		if (err && nr) {
+			table++;
+			addr += PAGE_SIZE;
+			nr--;
+		}
+	}
+	return 0;
+}
+
+static vm_fault_t kvx_vma_fault(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct kvx_pool *pool = vma->vm_private_data;
+	unsigned long index = kvx_vma_index(vma, vmf->address & PAGE_MASK);
+	unsigned long first = max(round_down(index, KVX_SLOT_PAGES),
+				  kvx_vma_index(vma, vma->vm_start));
+	unsigned long end = min3(round_down(index, KVX_SLOT_PAGES) + KVX_SLOT_PAGES, pool->pages.nr,
+				 kvx_vma_index(vma, vma->vm_end));
+	unsigned long addr = (vmf->address & PAGE_MASK) - ((index - first) << PAGE_SHIFT);
+	struct page *batch[16];
+	unsigned int n;
+	int err = 0;
+
+	while (first < end && !err) {
+		for (n = 0; n < ARRAY_SIZE(batch) && first + n < end; n++)
+			batch[n] = kvx_pages_at(&pool->pages, first + n);
+		err = kvx_vma_fill(vma, addr, batch, n);
+		first += n;
+		addr += (unsigned long)n << PAGE_SHIFT;
+	}
+	return err ? vmf_error(err) : VM_FAULT_NOPAGE;
+}
+
+const struct vm_operations_struct kvx_pool_vm_ops = {
+	.open	= kvx_vma_open,
+	.close	= kvx_vma_close,
+	.fault	= kvx_vma_fault,
+};
+
+static int kvx_pool_mmap_file(struct kvx_pool *pool, struct vm_area_struct *vma)
+{
+	if (vma->vm_pgoff & ((pool->page_bytes >> PAGE_SHIFT) - 1) ||
+	    (vma->vm_end - vma->vm_start) & (pool->page_bytes - 1))
+		return -EINVAL;
+	vma->vm_pgoff = kvx_vma_index(vma, vma->vm_start);
+	vma_set_file(vma, pool->file);
+	return call_mmap(vma->vm_file, vma);
+}
+
+/**
+ * kvx_pool_mmap() - map a pool, whole or in part
+ * @agent: whose file is mapped
+ * @vma: its offset says which pool, and where in it
+ *
+ * Context: process, the address space is locked for writing.
+ * Return: 0; -EINVAL for no such pool, a range beyond it, or a private mapping; -EACCES for
+ * writing to a pool that is open for reading.
+ */
+int kvx_pool_mmap(struct kvx_agent *agent, struct vm_area_struct *vma)
+{
+	unsigned long handle = vma->vm_pgoff >> (KVX_POOL_MMAP_SHIFT - PAGE_SHIFT);
+	struct kvx_pool *pool;
+	bool write;
+	int err = -EINVAL;
+
+	if (handle > KVX_POOL_HANDLE_MAX)
+		return -EINVAL;
+	pool = kvx_pool_get(agent, handle, &write);
+	if (!pool)
+		return -EINVAL;
+	if (!(vma->vm_flags & VM_SHARED) || pool->kind == KVXFER_POOL_USER ||
+	    kvx_vma_index(vma, vma->vm_end) > pool->bytes >> PAGE_SHIFT)
+		goto out_put;
+	err = -EACCES;
+	if (!write && vma->vm_flags & VM_WRITE)
+		goto out_put;
+	if (!write)
+		vm_flags_mod(vma, 0, VM_MAYWRITE);
+	if (pool->file) {
+		err = kvx_pool_mmap_file(pool, vma);
+		goto out_put;
+	}
+	vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP, 0);
+	vma->vm_private_data = pool;
+	vma->vm_ops = &kvx_pool_vm_ops;
+	/* The reference goes to the mapping. */
+	atomic_inc(&pool->maps);
+	return 0;
+
+out_put:
+	kvx_pool_put_async(pool);
+	return err;
+}
+
+/**
+ * kvx_pool_get_unmapped_area() - where a mapping may go
+ * @agent: whose file is to be mapped
+ * @file: that file
+ * @addr: wish
+ * @len: length
+ * @pgoff: offset, which says which pool
+ * @flags: of mmap()
+ *
+ * Huge pages want addresses that suit them, and their file knows which.
+ *
+ * Context: process, the address space is locked.
+ * Return: an address or an errno.
+ */
+unsigned long kvx_pool_get_unmapped_area(struct kvx_agent *agent, struct file *file,
+					 unsigned long addr, unsigned long len,
+					 unsigned long pgoff, unsigned long flags)
+{
+	unsigned long handle = pgoff >> (KVX_POOL_MMAP_SHIFT - PAGE_SHIFT);
+	struct kvx_pool *pool = NULL;
+
+	if (handle && handle <= KVX_POOL_HANDLE_MAX)
+		pool = kvx_pool_get(agent, handle, NULL);
+	if (pool && pool->file && pool->file->f_op->get_unmapped_area) {
+		pgoff &= (1UL << (KVX_POOL_MMAP_SHIFT - PAGE_SHIFT)) - 1;
+		addr = pool->file->f_op->get_unmapped_area(pool->file, addr, len, pgoff, flags);
+	} else {
+		addr = mm_get_unmapped_area(current->mm, file, addr, len, pgoff, flags);
+	}
+	if (pool)
+		kvx_pool_put_async(pool);
+	return addr;
+}
