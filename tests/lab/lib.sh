@@ -41,6 +41,16 @@ apt_update()
 	as_root apt-get -qq update >&2 || die "apt-get update failed: is a Debian mirror reachable?"
 }
 
+# One at a time: apt does not wait for another of its kind.
+apt_install()
+{
+	(
+		flock 9
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+			--no-install-recommends "$@" </dev/null >"$cache/apt.log" 2>&1
+	) 9>"$cache/apt.lock"
+}
+
 # need PACKAGE...: install those Debian packages that are missing, without their recommendations.
 # A kernel image must never be among them: lab kernels are unpacked in the cache, not installed.
 need()
@@ -57,11 +67,8 @@ need()
 	say "apt: installing ${missing[*]}"
 	apt-cache show "${missing[@]}" >/dev/null 2>&1 || apt_update
 	mkdir -p "$cache"
-	(
-		flock 9
-		as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
-			--no-install-recommends "${missing[@]}" </dev/null >"$cache/apt.log" 2>&1
-	) 9>"$cache/apt.lock" || {
+	# Lists that are there may be too old to find anything by: then once more with new ones.
+	apt_install "${missing[@]}" || { apt_update; apt_install "${missing[@]}"; } || {
 		tail -n 5 "$cache/apt.log" >&2
 		die "apt-get install failed: ${missing[*]} (log: $cache/apt.log)"
 	}
