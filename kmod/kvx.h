@@ -6,6 +6,9 @@
  *
  * Locks are taken in this order, the first first:
  *
+ * mmap_lock of an address space
+ *	Not ours, but held when a mapping comes or goes. So no user memory is touched under ours.
+ *
  * kvx_agents_lock (mutex, agent.c)
  *	The table of agents, the hash of worker_ids, and the name and worker_id of every agent.
  *	Process context only.

@@ -15,6 +15,7 @@
 #include <linux/file.h>
 #include <linux/hashtable.h>
 #include <linux/module.h>
+#include <linux/nospec.h>
 #include <linux/overflow.h>
 #include <linux/sched/mm.h>
 #include <linux/shmem_fs.h>
@@ -422,9 +423,11 @@ static int kvx_pool_finish(struct kvx_agent *agent, struct kvx_pool *pool, u64 b
 	err = fill(pool, bytes >> PAGE_SHIFT, cmd);
 	if (!err)
 		err = kvx_pool_publish(pool, hdr);
+	/* What was pinned for reading is not to be written, by whatever way. */
 	if (!err)
-		err = kvx_pool_attach(agent, pool, true, out);
-	if (err && pool->linked)
+		err = kvx_pool_attach(agent, pool, pool->pages.origin != KVX_PAGES_PINNED_CLEAN,
+				      out);
+	if (err)
 		kvx_pool_unname(pool);
 	return err;
 }
@@ -433,8 +436,10 @@ static int kvx_pool_fill(struct kvx_pool *pool, unsigned long nr, void *arg)
 {
 	struct kvxfer_pool_create *cmd = arg;
 	struct kvx_progress progress = { kvx_progress_ptr(cmd->progress) };
-	int node = cmd->hdr.flags & KVXFER_POOL_CREATE_NODE ? cmd->node : NUMA_NO_NODE;
+	int node = NUMA_NO_NODE;
 
+	if (cmd->hdr.flags & KVXFER_POOL_CREATE_NODE)
+		node = array_index_nospec(cmd->node, MAX_NUMNODES);
 	if (pool->file)
 		return kvx_pages_pin_file(&pool->pages, pool->file, nr, &cmd->hdr, progress);
 	return kvx_pages_alloc(&pool->pages, nr, node, &cmd->hdr, progress);
