@@ -8,6 +8,7 @@
  * what is due. A handler sees no user memory but what its struct points to.
  */
 #include <linux/compat.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -30,6 +31,11 @@ union kvx_cmd {
 	struct kvxfer_pool_unlink pool_unlink;
 	struct kvxfer_pool_close pool_close;
 	struct kvxfer_pool_stat pool_stat;
+	struct {
+		struct kvxfer_pool_export cmd;
+		struct file *file;	/* to be installed when the caller has been told */
+	} pool_export;
+	struct kvxfer_pool_dmabuf pool_dmabuf;
 };
 
 /**
@@ -39,6 +45,7 @@ union kvx_cmd {
  * @flags: flags it knows
  * @out: does it have outputs besides the header?
  * @handler: what does it; must not change the inputs in the struct
+ * @done: for what gives something away: gives it, now that the caller has been told
  * @undo: for what makes something: unmakes it, when the caller cannot be told what it has got
  */
 struct kvx_op {
@@ -47,6 +54,7 @@ struct kvx_op {
 	u32 flags;
 	bool out;
 	int (*handler)(struct kvx_agent *agent, union kvx_cmd *cmd);
+	void (*done)(const union kvx_cmd *cmd);
 	void (*undo)(struct kvx_agent *agent, const union kvx_cmd *cmd);
 };
 
@@ -90,6 +98,21 @@ static int kvx_op_pool_stat(struct kvx_agent *agent, union kvx_cmd *cmd)
 	return kvx_pool_stat(agent, &cmd->pool_stat);
 }
 
+static int kvx_op_pool_export(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_pool_export(agent, &cmd->pool_export.cmd, &cmd->pool_export.file);
+}
+
+static int kvx_op_pool_dmabuf(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_pool_dmabuf(agent, &cmd->pool_dmabuf);
+}
+
+static void kvx_done_pool_export(const union kvx_cmd *cmd)
+{
+	fd_install(cmd->pool_export.cmd.out_fd, cmd->pool_export.file);
+}
+
 static void kvx_undo_pool_create(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
 	kvx_pool_undo(agent, cmd->pool_create.out_pool, true);
@@ -103,6 +126,17 @@ static void kvx_undo_pool_open(struct kvx_agent *agent, const union kvx_cmd *cmd
 static void kvx_undo_pool_pin(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
 	kvx_pool_undo(agent, cmd->pool_pin.out_pool, false);
+}
+
+static void kvx_undo_pool_export(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	put_unused_fd(cmd->pool_export.cmd.out_fd);
+	fput(cmd->pool_export.file);
+}
+
+static void kvx_undo_pool_dmabuf(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_pool_undo(agent, cmd->pool_dmabuf.out_pool, false);
 }
 
 static const struct kvx_op kvx_ops[] = {
@@ -159,6 +193,22 @@ static const struct kvx_op kvx_ops[] = {
 		.flags = KVXFER_POOL_STAT_NAME | KVXFER_POOL_STAT_NEXT,
 		.out = true,
 		.handler = kvx_op_pool_stat,
+	},
+	[_IOC_NR(KVXFER_IOC_POOL_EXPORT)] = {
+		.size = sizeof(struct kvxfer_pool_export),
+		.min = offsetofend(struct kvxfer_pool_export, out_fd),
+		.out = true,
+		.handler = kvx_op_pool_export,
+		.done = kvx_done_pool_export,
+		.undo = kvx_undo_pool_export,
+	},
+	[_IOC_NR(KVXFER_IOC_POOL_DMABUF)] = {
+		.size = sizeof(struct kvxfer_pool_dmabuf),
+		.min = offsetofend(struct kvxfer_pool_dmabuf, out_mmap_offset),
+		.flags = KVXFER_POOL_DMABUF_READONLY,
+		.out = true,
+		.handler = kvx_op_pool_dmabuf,
+		.undo = kvx_undo_pool_dmabuf,
 	},
 };
 
@@ -255,6 +305,8 @@ static long kvx_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 			op->undo(agent, &cmd);
 		return -EFAULT;
 	}
+	if (op->done)
+		op->done(&cmd);
 	return 0;
 }
 

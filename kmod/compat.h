@@ -11,6 +11,7 @@
 #else
 #define EXPORT_SYMBOL_IF_KUNIT(symbol)
 #endif
+#include <linux/dma-buf.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/magic.h>
@@ -22,6 +23,11 @@ extern const struct vm_operations_struct kvx_pool_vm_ops;
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "kvxfer needs Linux 6.1 or newer"
+#endif
+
+/* RDMA selects it, so that a kernel without it is no kernel for us. */
+#ifndef CONFIG_DMA_SHARED_BUFFER
+#error "kvxfer needs a kernel with CONFIG_DMA_SHARED_BUFFER"
 #endif
 
 /* The namespace's name became a string. */
@@ -79,6 +85,26 @@ static inline unsigned int kvx_hugetlb_seals(struct inode *inode)
 	return 0;
 #endif
 }
+
+/* Mappings that show no ordinary pages, or pages that another driver may take away. */
+static inline bool kvx_vma_is_device(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & (VM_IO | VM_PFNMAP) ||
+	       (vma->vm_file && vma->vm_ops != &kvx_pool_vm_ops &&
+		file_inode(vma->vm_file)->i_sb->s_magic == DMA_BUF_MAGIC);
+}
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
+static inline int dma_buf_vmap_unlocked(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	return dma_buf_vmap(dmabuf, map);
+}
+
+static inline void dma_buf_vunmap_unlocked(struct dma_buf *dmabuf, struct iosys_map *map)
+{
+	dma_buf_vunmap(dmabuf, map);
+}
+#endif
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
 static inline unsigned long mm_get_unmapped_area(struct mm_struct *mm, struct file *file,

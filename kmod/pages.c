@@ -180,7 +180,7 @@ static int kvx_pin_why(unsigned long addr, unsigned long index, bool readonly,
 	vma = vma_lookup(current->mm, addr + (index << PAGE_SHIFT));
 	if (!vma) {
 		reason = KVXFER_REASON_RANGE_UNMAPPED;
-	} else if (vma->vm_flags & (VM_IO | VM_PFNMAP)) {
+	} else if (kvx_vma_is_device(vma)) {
 		reason = KVXFER_REASON_RANGE_DEVICE;
 		err = -EOPNOTSUPP;
 	} else if (!readonly && !(vma->vm_flags & VM_WRITE)) {
@@ -209,7 +209,7 @@ static int kvx_pin_check(unsigned long addr, unsigned long nr, bool readonly,
 	mmap_read_lock(current->mm);
 	while (at < end && !bad) {
 		vma = vma_lookup(current->mm, at);
-		bad = !vma || (vma->vm_flags & (VM_IO | VM_PFNMAP)) || !(vma->vm_flags & VM_READ) ||
+		bad = !vma || kvx_vma_is_device(vma) || !(vma->vm_flags & VM_READ) ||
 		      (!readonly && !(vma->vm_flags & VM_WRITE)) ||
 		      !kvx_vma_may_be_pinned(vma);
 		if (!bad)
@@ -376,43 +376,25 @@ void kvx_pages_free(struct kvx_pages *pages)
 	*pages = (struct kvx_pages){};
 }
 
-static void kvx_stat_run(struct kvxfer_pool_stat *stat, struct page *first, unsigned long nr)
-{
-	unsigned int node = page_to_nid(first);
-
-	stat->out_node_bytes[min_t(unsigned int, node, KVXFER_NODES - 1)] += (u64)nr << PAGE_SHIFT;
-	while (nr) {
-		unsigned int order = min_t(unsigned int, ilog2(nr), KVXFER_CHUNK_ORDERS - 1);
-
-		stat->out_chunks[order]++;
-		nr -= 1UL << order;
-	}
-}
-
 /**
- * kvx_pages_stat() - of which chunks, and on which nodes
- * @pages: complete
- * @stat: to be filled; its counts begin at 0
+ * kvx_pages_count() - of which chunks, and on which nodes
+ * @pages: complete; its counts are filled in
  *
  * Context: process, may sleep.
  */
-void kvx_pages_stat(const struct kvx_pages *pages, struct kvxfer_pool_stat *stat)
+void kvx_pages_count(struct kvx_pages *pages)
 {
-	unsigned long slot, nr, from, i;
-	struct page **table;
+	unsigned long index, run, left;
+	unsigned int node, order;
 
-	for (slot = 0; slot < pages->nr_slots; slot++) {
-		nr = kvx_slot_pages(pages, slot);
-		table = pages->slots[slot].table;
-		if (!table) {
-			kvx_stat_run(stat, pages->slots[slot].first, nr);
-			continue;
-		}
-		for (from = 0, i = 1; i <= nr; i++) {
-			if (i < nr && page_to_pfn(table[i]) == page_to_pfn(table[i - 1]) + 1)
-				continue;
-			kvx_stat_run(stat, table[from], i - from);
-			from = i;
+	for (index = 0; index < pages->nr; index += run) {
+		run = kvx_pages_run(pages, index);
+		node = page_to_nid(kvx_pages_at(pages, index));
+		pages->node_bytes[min_t(unsigned int, node, KVXFER_NODES - 1)] +=
+			(u64)run << PAGE_SHIFT;
+		for (left = run; left; left -= 1UL << order) {
+			order = min_t(unsigned int, ilog2(left), KVXFER_CHUNK_ORDERS - 1);
+			pages->chunks[order]++;
 		}
 		cond_resched();
 	}

@@ -38,12 +38,16 @@ enum kvx_pages_origin {
  * @nr_slots: how many slots there are
  * @nr: pages in all
  * @origin: see &enum kvx_pages_origin
+ * @chunks: as in &struct kvxfer_pool_stat
+ * @node_bytes: as in &struct kvxfer_pool_stat
  */
 struct kvx_pages {
 	struct kvx_slot *slots;
 	unsigned long nr_slots;
 	unsigned long nr;
 	enum kvx_pages_origin origin;
+	u64 chunks[KVXFER_CHUNK_ORDERS];
+	u64 node_bytes[KVXFER_NODES];
 };
 
 /* How many pages a slot has; fewer than it will have, or none, while the memory is being had. */
@@ -63,6 +67,24 @@ static inline struct page *kvx_pages_at(const struct kvx_pages *pages, unsigned 
 	return slot->table ? slot->table[index] : slot->first + index;
 }
 
+/*
+ * The contiguous run of pages that begins at @index, which must lie within: how long it is. It ends
+ * with its slot at the latest.
+ */
+static inline unsigned long kvx_pages_run(const struct kvx_pages *pages, unsigned long index)
+{
+	const struct kvx_slot *slot = &pages->slots[index >> KVX_SLOT_ORDER];
+	unsigned long nr = kvx_slot_pages(pages, index >> KVX_SLOT_ORDER), i;
+
+	index &= KVX_SLOT_PAGES - 1;
+	if (!slot->table)
+		return nr - index;
+	for (i = index + 1; i < nr; i++)
+		if (page_to_pfn(slot->table[i]) != page_to_pfn(slot->table[i - 1]) + 1)
+			break;
+	return i - index;
+}
+
 /**
  * struct kvx_progress - a counter of bytes in the caller's memory, or none
  * @user: where, NULL for nowhere
@@ -78,6 +100,6 @@ int kvx_pages_pin(struct kvx_pages *pages, unsigned long addr, unsigned long nr,
 int kvx_pages_pin_file(struct kvx_pages *pages, struct file *file, unsigned long nr,
 		       struct kvxfer_hdr *hdr, struct kvx_progress progress);
 void kvx_pages_free(struct kvx_pages *pages);
-void kvx_pages_stat(const struct kvx_pages *pages, struct kvxfer_pool_stat *stat);
+void kvx_pages_count(struct kvx_pages *pages);
 
 #endif /* KVX_PAGES_H */

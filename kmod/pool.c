@@ -12,6 +12,7 @@
  * kvx_pool.
  */
 #include <linux/cred.h>
+#include <linux/dma-buf.h>
 #include <linux/file.h>
 #include <linux/hashtable.h>
 #include <linux/module.h>
@@ -63,6 +64,7 @@ static void kvx_pool_free(struct kvx_pool *pool)
 	u64 bytes = pool->bytes;
 
 	kvx_pages_free(&pool->pages);
+	kvx_dmabuf_drop(pool);
 	if (pool->mm) {
 		atomic64_sub(bytes >> PAGE_SHIFT, &pool->mm->pinned_vm);
 		mmdrop(pool->mm);
@@ -103,6 +105,7 @@ void kvx_pool_put(struct kvx_pool *pool)
 	if (kref_put_mutex(&pool->ref, __kvx_pool_retire, &kvx_pools_lock))
 		kvx_pool_free(pool);
 }
+EXPORT_SYMBOL_IF_KUNIT(kvx_pool_put);
 
 /**
  * kvx_pool_put_async() - the same where one must not stay: the pool is freed by a worker
@@ -271,6 +274,7 @@ struct kvx_pool *kvx_pool_get(struct kvx_agent *agent, u32 handle, bool *write)
 	xa_unlock(&agent->pools);
 	return pool;
 }
+EXPORT_SYMBOL_IF_KUNIT(kvx_pool_get);
 
 /**
  * kvx_pool_undo() - the caller could not be told of a pool that it has just got
@@ -399,10 +403,14 @@ static int kvx_pool_take_group(struct kvx_pool *pool, struct kvxfer_pool_create 
 	return 0;
 }
 
+static bool kvx_pool_size_is_sound(u64 bytes)
+{
+	return bytes && !(bytes & ~PAGE_MASK) && bytes < 1ULL << KVX_POOL_MMAP_SHIFT;
+}
+
 static bool kvx_pool_size_fits(u64 bytes)
 {
-	return bytes && !(bytes & ~PAGE_MASK) && bytes >> PAGE_SHIFT <= totalram_pages() &&
-	       bytes < 1ULL << KVX_POOL_MMAP_SHIFT;
+	return kvx_pool_size_is_sound(bytes) && bytes >> PAGE_SHIFT <= totalram_pages();
 }
 
 /* Charge, fill, publish, attach: what all pools go through. @fill has the pages. */
@@ -421,12 +429,12 @@ static int kvx_pool_finish(struct kvx_agent *agent, struct kvx_pool *pool, u64 b
 	}
 	pool->bytes = bytes;
 	err = fill(pool, bytes >> PAGE_SHIFT, cmd);
-	if (!err)
+	if (!err) {
+		kvx_pages_count(&pool->pages);
 		err = kvx_pool_publish(pool, hdr);
-	/* What was pinned for reading is not to be written, by whatever way. */
+	}
 	if (!err)
-		err = kvx_pool_attach(agent, pool, pool->pages.origin != KVX_PAGES_PINNED_CLEAN,
-				      out);
+		err = kvx_pool_attach(agent, pool, !pool->readonly, out);
 	if (err)
 		kvx_pool_unname(pool);
 	return err;
@@ -487,6 +495,7 @@ int kvx_pool_create(struct kvx_agent *agent, struct kvxfer_pool_create *cmd)
 	cmd->out_mmap_offset = kvx_pool_mmap_offset(cmd->out_pool);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(kvx_pool_create);
 
 /**
  * kvx_pool_open() - KVXFER_IOC_POOL_OPEN
@@ -546,8 +555,7 @@ static int kvx_pool_fill_user(struct kvx_pool *pool, unsigned long nr, void *arg
 	 */
 	mmgrab(mm);
 	pool->mm = mm;
-	return kvx_pages_pin(&pool->pages, cmd->addr, nr,
-			     cmd->hdr.flags & KVXFER_POOL_PIN_READONLY, &cmd->hdr, progress);
+	return kvx_pages_pin(&pool->pages, cmd->addr, nr, pool->readonly, &cmd->hdr, progress);
 }
 
 /**
@@ -570,6 +578,7 @@ int kvx_pool_pin(struct kvx_agent *agent, struct kvxfer_pool_pin *cmd)
 	pool = kvx_pool_new(KVXFER_POOL_USER);
 	if (!pool)
 		return -ENOMEM;
+	pool->readonly = cmd->hdr.flags & KVXFER_POOL_PIN_READONLY;
 	err = kvx_pool_finish(agent, pool, cmd->bytes, &cmd->hdr, &cmd->out_pool,
 			      kvx_pool_fill_user, cmd);
 	if (err)
@@ -704,9 +713,123 @@ int kvx_pool_stat(struct kvx_agent *agent, struct kvxfer_pool_stat *cmd)
 	cmd->out_page_bytes = pool->page_bytes;
 	cmd->out_bytes = pool->bytes;
 	cmd->out_age_ns = ktime_get_ns() - pool->born_ns;
-	kvx_pages_stat(&pool->pages, cmd);
+	cmd->out_exports = atomic_read(&pool->exports);
+	memcpy(cmd->out_chunks, pool->pages.chunks, sizeof(cmd->out_chunks));
+	memcpy(cmd->out_node_bytes, pool->pages.node_bytes, sizeof(cmd->out_node_bytes));
 	kvx_pool_put(pool);
 	return 0;
+}
+
+/**
+ * kvx_pool_export() - KVXFER_IOC_POOL_EXPORT
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_pool_export; its descriptor is reserved
+ * @file: set to what is to be installed there
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_pool_export(struct kvx_agent *agent, struct kvxfer_pool_export *cmd, struct file **file)
+{
+	struct dma_buf *dmabuf;
+	struct kvx_pool *pool;
+	int fd, err = 0;
+	bool write;
+
+	pool = kvx_pool_get(agent, cmd->pool, &write);
+	if (!pool)
+		return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_POOL_UNKNOWN, cmd->pool);
+	if (pool->kind != KVXFER_POOL_KERNEL)
+		err = kvx_refuse(&cmd->hdr, -EOPNOTSUPP, KVXFER_REASON_POOL_KIND, pool->kind);
+	else if (!write)
+		err = kvx_refuse(&cmd->hdr, -EACCES, KVXFER_REASON_POOL_READONLY, 0);
+	if (err)
+		goto out_put;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0) {
+		err = fd;
+		goto out_put;
+	}
+	dmabuf = kvx_dmabuf_export(pool);
+	if (IS_ERR(dmabuf)) {
+		put_unused_fd(fd);
+		err = PTR_ERR(dmabuf);
+		goto out_put;
+	}
+	cmd->out_fd = fd;
+	*file = dmabuf->file;
+out_put:
+	kvx_pool_put(pool);
+	return err;
+}
+
+static int kvx_pool_fill_dmabuf(struct kvx_pool *pool, unsigned long nr, void *arg)
+{
+	struct kvxfer_pool_dmabuf *cmd = arg;
+
+	return kvx_dmabuf_map(pool, &cmd->hdr);
+}
+
+/* A pool of another driver's dma-buf. Takes over the caller's reference to it. */
+static int kvx_pool_import(struct kvx_agent *agent, struct dma_buf *dmabuf, bool write,
+			   struct kvxfer_pool_dmabuf *cmd)
+{
+	struct kvx_pool *pool = kvx_pool_new(KVXFER_POOL_DMABUF);
+	int err;
+
+	if (!pool) {
+		dma_buf_put(dmabuf);
+		return -ENOMEM;
+	}
+	pool->dmabuf = dmabuf;
+	pool->readonly = !write;
+	cmd->out_bytes = dmabuf->size;
+	if (kvx_pool_size_is_sound(dmabuf->size))
+		err = kvx_pool_finish(agent, pool, dmabuf->size, &cmd->hdr, &cmd->out_pool,
+				      kvx_pool_fill_dmabuf, cmd);
+	else
+		err = kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_POOL_SIZE, 0);
+	if (err)
+		kvx_pool_put(pool);
+	return err;
+}
+
+/**
+ * kvx_pool_dmabuf() - KVXFER_IOC_POOL_DMABUF
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_pool_dmabuf
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_pool_dmabuf(struct kvx_agent *agent, struct kvxfer_pool_dmabuf *cmd)
+{
+	const bool write = !(cmd->hdr.flags & KVXFER_POOL_DMABUF_READONLY);
+	struct dma_buf *dmabuf = dma_buf_get(cmd->fd);
+	struct kvx_pool *own;
+	int err;
+
+	if (IS_ERR(dmabuf)) {
+		err = PTR_ERR(dmabuf);
+		return err == -EINVAL ? kvx_refuse(&cmd->hdr, err, KVXFER_REASON_DMABUF_KIND, 0) :
+					err;
+	}
+	own = kvx_dmabuf_pool(dmabuf);
+	if (write && !(dmabuf->file->f_mode & FMODE_WRITE)) {
+		err = kvx_refuse(&cmd->hdr, -EACCES, KVXFER_REASON_DMABUF_ACCESS, 0);
+		dma_buf_put(dmabuf);
+	} else if (own) {
+		kref_get(&own->ref);
+		dma_buf_put(dmabuf);
+		cmd->out_bytes = own->bytes;
+		err = kvx_pool_attach(agent, own, write, &cmd->out_pool);
+		if (err)
+			kvx_pool_put(own);
+	} else {
+		err = kvx_pool_import(agent, dmabuf, write, cmd);
+	}
+	cmd->out_mmap_offset = kvx_pool_mmap_offset(cmd->out_pool);
+	return err;
 }
 
 /**

@@ -4,6 +4,7 @@
 #define KVX_POOL_H
 
 #include <linux/cred.h>
+#include <linux/iosys-map.h>
 #include <linux/kref.h>
 #include <linux/workqueue.h>
 
@@ -15,6 +16,8 @@
 #define KVX_POOL_MMAP_SHIFT	44
 #define KVX_POOL_HANDLE_MAX	((1U << (63 - KVX_POOL_MMAP_SHIFT)) - 1)
 
+struct dma_buf;
+struct file;
 struct kvx_agent;
 struct kvx_quota;
 
@@ -26,7 +29,10 @@ struct kvx_quota;
  * @bytes: size; constant
  * @page_bytes: of a page of @file, or PAGE_SIZE
  * @pages: the memory; constant once it is published
+ * @readonly: of memory that may not be written, by whatever way
  * @file: the memfd
+ * @dmabuf: the dma-buf; then there are no @pages
+ * @map: where the kernel sees it
  * @mm: whose pinned_vm is charged
  * @quota: of the user who made it; until it is retired
  * @name: padded with NUL; empty for none
@@ -39,6 +45,7 @@ struct kvx_quota;
  * @born_ns: when
  * @opens: how many agents have it open
  * @maps: how many mappings there are
+ * @exports: how many dma-bufs of it there are
  * @free_work: for kvx_pool_put_async()
  */
 struct kvx_pool {
@@ -48,7 +55,10 @@ struct kvx_pool {
 	u64 bytes;
 	u32 page_bytes;
 	struct kvx_pages pages;
+	bool readonly;
 	struct file *file;
+	struct dma_buf *dmabuf;
+	struct iosys_map map;
 	struct mm_struct *mm;
 	struct kvx_quota *quota;
 	char name[KVXFER_NAME_MAX];
@@ -61,6 +71,7 @@ struct kvx_pool {
 	u64 born_ns;
 	atomic_t opens;
 	atomic_t maps;
+	atomic_t exports;
 	struct work_struct free_work;
 };
 
@@ -80,8 +91,17 @@ int kvx_pool_pin(struct kvx_agent *agent, struct kvxfer_pool_pin *cmd);
 int kvx_pool_unlink(struct kvx_agent *agent, struct kvxfer_pool_unlink *cmd);
 int kvx_pool_close(struct kvx_agent *agent, struct kvxfer_pool_close *cmd);
 int kvx_pool_stat(struct kvx_agent *agent, struct kvxfer_pool_stat *cmd);
+int kvx_pool_export(struct kvx_agent *agent, struct kvxfer_pool_export *cmd, struct file **file);
+int kvx_pool_dmabuf(struct kvx_agent *agent, struct kvxfer_pool_dmabuf *cmd);
+
+/* dmabuf.c */
+struct dma_buf *kvx_dmabuf_export(struct kvx_pool *pool);
+struct kvx_pool *kvx_dmabuf_pool(const struct dma_buf *dmabuf);
+int kvx_dmabuf_map(struct kvx_pool *pool, struct kvxfer_hdr *hdr);
+void kvx_dmabuf_drop(struct kvx_pool *pool);
 
 /* pool_map.c */
+void kvx_pool_show(struct kvx_pool *pool, struct vm_area_struct *vma);
 int kvx_pool_mmap(struct kvx_agent *agent, struct vm_area_struct *vma);
 unsigned long kvx_pool_get_unmapped_area(struct kvx_agent *agent, struct file *file,
 					 unsigned long addr, unsigned long len,

@@ -9,8 +9,9 @@
  * A mapping holds a reference to its pool, and, by its file, the agent. Every page it shows has a
  * count of its own, too: pages stay what they are until the last mapping of each has gone.
  *
- * A memfd's pool is mapped as the memfd is.
+ * A pool of a memfd or a dma-buf is mapped as that file is.
  */
+#include <linux/dma-buf.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 
@@ -109,6 +110,21 @@ static int kvx_pool_mmap_file(struct kvx_pool *pool, struct vm_area_struct *vma)
 }
 
 /**
+ * kvx_pool_show() - make a mapping one of a pool of the kernel's own pages
+ * @pool: with a reference, which goes to the mapping
+ * @vma: the mapping
+ *
+ * Context: process, the address space is locked for writing.
+ */
+void kvx_pool_show(struct kvx_pool *pool, struct vm_area_struct *vma)
+{
+	vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP, 0);
+	vma->vm_private_data = pool;
+	vma->vm_ops = &kvx_pool_vm_ops;
+	atomic_inc(&pool->maps);
+}
+
+/**
  * kvx_pool_mmap() - map a pool, whole or in part
  * @agent: whose file is mapped
  * @vma: its offset says which pool, and where in it
@@ -141,11 +157,17 @@ int kvx_pool_mmap(struct kvx_agent *agent, struct vm_area_struct *vma)
 		err = kvx_pool_mmap_file(pool, vma);
 		goto out_put;
 	}
-	vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP, 0);
-	vma->vm_private_data = pool;
-	vma->vm_ops = &kvx_pool_vm_ops;
-	/* The reference goes to the mapping. */
-	atomic_inc(&pool->maps);
+	if (pool->dmabuf) {
+		/*
+		 * From its beginning: graphics drivers show what is there whatever the offset, and
+		 * other memory than was asked for would be worse than none.
+		 */
+		err = -EINVAL;
+		if (!kvx_vma_index(vma, vma->vm_start))
+			err = dma_buf_mmap(pool->dmabuf, vma, 0);
+		goto out_put;
+	}
+	kvx_pool_show(pool, vma);
 	return 0;
 
 out_put:

@@ -16,6 +16,7 @@ static const struct {
 } features[] = {
 	{ KVXFER_FEATURE_AGENT, "agent" },
 	{ KVXFER_FEATURE_POOL, "pool" },
+	{ KVXFER_FEATURE_DMABUF, "dmabuf" },
 };
 
 #define NR_FEATURES	ARRAY_SIZE(features)

@@ -85,6 +85,18 @@ static const struct {
 	[KVXFER_REASON_MEMLOCK] = {
 		"MEMLOCK", "it is more than RLIMIT_MEMLOCK allows to pin",
 		": the limit is %u MiB (ulimit -l)" },
+	[KVXFER_REASON_POOL_KIND] = {
+		"POOL_KIND", "a pool of this kind cannot do that", ": kind %u" },
+	[KVXFER_REASON_POOL_READONLY] = {
+		"POOL_READONLY", "the pool is open for reading only", NULL },
+	[KVXFER_REASON_DMABUF_KIND] = { "DMABUF_KIND", "the file is no dma-buf", NULL },
+	[KVXFER_REASON_DMABUF_ACCESS] = {
+		"DMABUF_ACCESS", "the dma-buf is open for reading only", NULL },
+	[KVXFER_REASON_DMABUF_CPU] = {
+		"DMABUF_CPU", "the dma-buf's exporter gives the CPU no way to its memory",
+		": it says errno %u" },
+	[KVXFER_REASON_DMABUF_IOMEM] = {
+		"DMABUF_IOMEM", "the dma-buf's memory is a device's, not the machine's", NULL },
 };
 
 _Static_assert(ARRAY_SIZE(reasons) == KVXFER_REASON_NR, "a reason has no text");

@@ -123,7 +123,8 @@ struct kvx_pool;
 enum kvx_pool_kind {
 	KVX_POOL_KERNEL	= 1,	/* pages of the kernel's own */
 	KVX_POOL_MEMFD	= 2,	/* a memfd, plain or of huge pages */
-	KVX_POOL_USER	= 3	/* a range of a process's memory */
+	KVX_POOL_USER	= 3,	/* a range of a process's memory */
+	KVX_POOL_DMABUF	= 4	/* another driver's memory */
 };
 
 /**
@@ -150,7 +151,7 @@ struct kvx_pool_opts {
 
 #define KVX_POOL_OPTS_INIT	{ sizeof(struct kvx_pool_opts), NULL, 0600, -1, -1, -1, NULL }
 
-/* Flags of kvx_pool_open(), kvx_pool_pin() and kvx_pool_map(). */
+/* Flags of kvx_pool_open(), kvx_pool_pin(), kvx_pool_import() and kvx_pool_map(). */
 #define KVX_POOL_READ	0U
 #define KVX_POOL_WRITE	1U
 
@@ -176,6 +177,7 @@ struct kvx_pool_opts {
  * @pid: process that made it
  * @page_bytes: bytes of a page
  * @name: empty for none
+ * @exports: how many dma-bufs of it there are
  */
 struct kvx_pool_stat {
 	size_t size;
@@ -194,10 +196,11 @@ struct kvx_pool_stat {
 	uint32_t pid;
 	uint32_t page_bytes;
 	char name[KVX_NAME_MAX];
+	uint32_t exports;
 };
 
 #define KVX_POOL_STAT_INIT \
-	{ sizeof(struct kvx_pool_stat), 0, 0, 0, 0, { 0 }, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, { 0 } }
+	{ sizeof(struct kvx_pool_stat), 0, 0, 0, 0, { 0 }, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0 }
 
 /* Make a pool of @bytes, a multiple of the page size. @opts may be NULL. */
 int kvx_pool_create(struct kvx_agent *agent, struct kvx_pool **pool, uint64_t bytes,
@@ -213,6 +216,13 @@ int kvx_pool_open(struct kvx_agent *agent, struct kvx_pool **pool, const char *n
  */
 int kvx_pool_pin(struct kvx_agent *agent, struct kvx_pool **pool, void *addr, uint64_t bytes,
 		 unsigned int flags);
+
+/* A dma-buf of the whole pool, which is of the kernel's own memory: a new descriptor. */
+int kvx_pool_export(struct kvx_pool *pool, int *fd);
+
+/* A pool of another driver's memory: a dma-buf. KVX_POOL_READ: nothing is written there. */
+int kvx_pool_import(struct kvx_agent *agent, struct kvx_pool **pool, int dmabuf,
+		    unsigned int flags);
 
 /* Close. NULL is allowed. Mappings stay. To be called before the agent is closed. */
 void kvx_pool_close(struct kvx_pool *pool);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
-/* Pools: create, open, pin, map, stat, unlink, close. */
+/* Pools: create, open, pin, export, import, map, stat, unlink, close. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
@@ -153,6 +153,41 @@ int kvx_pool_pin(struct kvx_agent *agent, struct kvx_pool **out, void *addr, uin
 	return 0;
 }
 
+int kvx_pool_export(struct kvx_pool *pool, int *fd)
+{
+	struct kvxfer_pool_export cmd = { .pool = pool->handle };
+	int err;
+
+	err = kvx_command(pool->agent, KVXFER_IOC_POOL_EXPORT, "export pool", &cmd.hdr,
+			  sizeof(cmd));
+	*fd = err ? -1 : cmd.out_fd;
+	return err;
+}
+
+int kvx_pool_import(struct kvx_agent *agent, struct kvx_pool **out, int dmabuf, unsigned int flags)
+{
+	struct kvxfer_pool_dmabuf cmd = { .fd = dmabuf };
+	struct kvx_pool *pool;
+	int err;
+
+	*out = NULL;
+	pool = new_pool(agent, "import pool");
+	if (!pool)
+		return -ENOMEM;
+	if (!(flags & KVX_POOL_WRITE))
+		cmd.hdr.flags |= KVXFER_POOL_DMABUF_READONLY;
+	err = kvx_command(agent, KVXFER_IOC_POOL_DMABUF, "import pool", &cmd.hdr, sizeof(cmd));
+	if (err) {
+		free(pool);
+		return err;
+	}
+	pool->handle = cmd.out_pool;
+	pool->bytes = cmd.out_bytes;
+	pool->mmap_offset = cmd.out_mmap_offset;
+	*out = pool;
+	return 0;
+}
+
 void kvx_pool_close(struct kvx_pool *pool)
 {
 	struct kvxfer_pool_close close = {};
@@ -222,6 +257,7 @@ static int stat_command(struct kvx_agent *agent, struct kvxfer_pool_stat *cmd,
 	full.pid = cmd->out_pid;
 	full.page_bytes = cmd->out_page_bytes;
 	memcpy(full.name, cmd->out_name, sizeof(full.name) - 1);
+	full.exports = cmd->out_exports;
 	return kvx_give_struct(stat, &full, sizeof(full), "stat pool");
 }
 

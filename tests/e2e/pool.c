@@ -1,78 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Pools through the library: what they are, who may have them, how long they live. */
 #define _GNU_SOURCE
-#include <fcntl.h>
-#include <grp.h>
-#include <sched.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
-#include <linux/kvxfer.h>
 
-#include "kvxfer.h"
-#include "../ktap.h"
-
-#define MIB	(1ULL << 20)
-#define PAGE	4096UL
-#define REASON(r)	CHECK_EQ(kvx_last_error()->reason, KVXFER_REASON_##r)
-#define OK(call) do {							\
-	if (call)							\
-		FAIL("%s: %s", #call, kvx_last_error()->text);		\
-} while (0)
-
-static struct kvx_agent *open_agent(void)
-{
-	struct kvx_agent *agent;
-
-	OK(kvx_open(&agent, NULL));
-	return agent;
-}
-
-static struct kvx_info query(struct kvx_agent *agent)
-{
-	struct kvx_info info = KVX_INFO_INIT;
-
-	OK(kvx_query(agent, &info));
-	return info;
-}
-
-static struct kvx_pool_stat stat_of(struct kvx_pool *pool)
-{
-	struct kvx_pool_stat st = KVX_POOL_STAT_INIT;
-
-	OK(kvx_pool_stat(pool, &st));
-	return st;
-}
-
-/* Pools that a mapping was the last to hold are freed by a worker: wait until all are gone. */
-static void settle(struct kvx_agent *agent)
-{
-	while (query(agent).pool_bytes)
-		sched_yield();
-}
-
-/* Runs @fn as nobody with @gid in a child; its return value comes back. */
-static int as_nobody(int (*fn)(void *), void *arg, gid_t gid)
-{
-	int status;
-	pid_t pid = fork();
-
-	CHECK(pid >= 0);
-	if (!pid) {
-		if (setgroups(1, &gid) || setgid(65534) || setuid(65534))
-			_exit(99);
-		_exit(fn(arg));
-	}
-	CHECK_EQ(waitpid(pid, &status, 0), pid);
-	CHECK(WIFEXITED(status));
-	return WEXITSTATUS(status);
-}
+#include "kvx.h"
 
 TEST(a_pool_is_zeroed_shared_and_keeps_its_bytes)
 {
@@ -303,8 +239,8 @@ TEST(owner_group_and_mode_decide_who_may_open)
 		OK(kvx_pool_create(agent, &pool, PAGE, &opts));
 		CHECK_EQ(stat_of(pool).gid, 4242);
 		gid = 4243 - cases[i].in_group;
-		CHECK_EQ(as_nobody(try_open, &rights, gid), cases[i].want);
-		CHECK_EQ(as_nobody(try_unlink, "rights", 4242), EPERM);
+		CHECK_EQ(in_child(try_open, &rights, gid), cases[i].want);
+		CHECK_EQ(in_child(try_unlink, "rights", 4242), EPERM);
 		/* root may whatever the mode says. */
 		CHECK_EQ(try_open(&rights), 0);
 		OK(kvx_pool_unlink(agent, "rights"));
@@ -313,18 +249,6 @@ TEST(owner_group_and_mode_decide_who_may_open)
 	CHECK_EQ(chmod(KVXFER_DEVICE, 0660), 0);
 	settle(agent);
 	kvx_close(agent);
-}
-
-static void put_param(const char *name, const char *value)
-{
-	char path[128];
-	int fd;
-
-	snprintf(path, sizeof(path), "/sys/module/kvxfer/parameters/%s", name);
-	fd = open(path, O_WRONLY);
-	CHECK(fd >= 0);
-	CHECK(write(fd, value, strlen(value)) > 0);
-	close(fd);
 }
 
 static int exceed(void *arg)
@@ -363,7 +287,7 @@ TEST(quotas_hold_for_users_and_not_for_root)
 	CHECK_EQ(chmod(KVXFER_DEVICE, 0666), 0);
 	put_param("quota_mib", "4");
 	put_param("quota_pools", "2");
-	CHECK_EQ(as_nobody(exceed, NULL, 65534), 0);
+	CHECK_EQ(in_child(exceed, NULL, 65534), 0);
 	OK(kvx_pool_create(agent, &pool, 16 * MIB, NULL));
 	kvx_pool_close(pool);
 	put_param("quota_root", "Y");
@@ -563,16 +487,7 @@ TEST(every_kind_of_range_is_pinned_or_refused_by_name)
 
 static long pinned_kib(void)
 {
-	FILE *f = fopen("/proc/self/status", "r");
-	char line[128];
-	long kib = -1;
-
-	CHECK(f);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmPin: %ld kB", &kib) == 1)
-			break;
-	fclose(f);
-	return kib;
+	return proc_number("/proc/self/status", "VmPin");
 }
 
 static int pin_beyond_the_limit(void *arg)
@@ -604,7 +519,7 @@ TEST(pinned_memory_counts_against_memlock_once_and_comes_back)
 	struct kvx_agent *agent = open_agent();
 
 	CHECK_EQ(chmod(KVXFER_DEVICE, 0666), 0);
-	CHECK_EQ(as_nobody(pin_beyond_the_limit, NULL, 65534), 0);
+	CHECK_EQ(in_child(pin_beyond_the_limit, NULL, 65534), 0);
 	CHECK_EQ(chmod(KVXFER_DEVICE, 0660), 0);
 	settle(agent);
 	kvx_close(agent);
@@ -646,16 +561,6 @@ TEST(the_pinned_account_is_settled_whoever_closes)
 	agent = open_agent();
 	settle(agent);
 	kvx_close(agent);
-}
-
-static int sealed_memfd(unsigned int flags, uint64_t bytes, unsigned int seals)
-{
-	int fd = memfd_create("pool", MFD_ALLOW_SEALING | flags);
-
-	CHECK(fd >= 0);
-	CHECK_EQ(ftruncate(fd, bytes), 0);
-	CHECK(!seals || !fcntl(fd, F_ADD_SEALS, seals));
-	return fd;
 }
 
 TEST(a_sealed_memfd_becomes_a_pool)

@@ -4,52 +4,20 @@
  * Labs: debian-6.1 debian-6.12
  */
 #define _GNU_SOURCE
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/mman.h>
-#include <linux/kvxfer.h>
 #include <linux/memfd.h>
 
-#include "kvxfer.h"
-#include "../ktap.h"
+#include "kvx.h"
 
 #define HUGE	(2UL << 20)
-#define PAGE	4096UL
-#define OK(call) do {							\
-	if (call)							\
-		FAIL("%s: %s", #call, kvx_last_error()->text);		\
-} while (0)
 
 static void reserve(const char *count)
 {
-	int fd = open("/proc/sys/vm/nr_hugepages", O_WRONLY);
-
-	CHECK(fd >= 0);
-	CHECK(write(fd, count, strlen(count)) > 0);
-	close(fd);
+	put_file("/proc/sys/vm/nr_hugepages", count);
 }
 
 static long free_huge_pages(void)
 {
-	FILE *f = fopen("/proc/meminfo", "r");
-	char line[128];
-	long n = -1;
-
-	CHECK(f);
-	while (fgets(line, sizeof(line), f) && sscanf(line, "HugePages_Free: %ld", &n) != 1)
-		;
-	fclose(f);
-	return n;
-}
-
-static void settle(struct kvx_agent *agent)
-{
-	struct kvx_info info = KVX_INFO_INIT;
-
-	do {
-		OK(kvx_query(agent, &info));
-		sched_yield();
-	} while (info.pool_bytes);
+	return proc_number("/proc/meminfo", "HugePages_Free");
 }
 
 TEST(a_memfd_of_huge_pages_becomes_a_pool)
@@ -63,7 +31,7 @@ TEST(a_memfd_of_huge_pages_becomes_a_pool)
 
 	reserve("8");
 	CHECK_EQ(free_huge_pages(), 8);
-	OK(kvx_open(&agent, NULL));
+	agent = open_agent();
 	opts.name = "huge";
 	opts.memfd = memfd_create("huge", MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
 	CHECK(opts.memfd >= 0);
@@ -95,7 +63,7 @@ TEST(a_memfd_of_huge_pages_becomes_a_pool)
 	kvx_close(agent);
 
 	/* Named, it has outlived its agent and its file's last descriptor. */
-	OK(kvx_open(&agent, NULL));
+	agent = open_agent();
 	OK(kvx_pool_open(agent, &pool, "huge", KVX_POOL_READ));
 	OK(kvx_pool_map(pool, (void **)&at, 0, 0, KVX_POOL_READ));
 	CHECK_EQ(at[3 * HUGE], 0x22);
@@ -115,7 +83,7 @@ TEST(a_range_of_huge_pages_is_pinned_in_whole_chunks)
 	struct kvx_pool *pool;
 	unsigned char *room, *at;
 
-	OK(kvx_open(&agent, NULL));
+	agent = open_agent();
 	room = mmap(NULL, 5 * HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(room != MAP_FAILED);
 	at = (unsigned char *)(((uintptr_t)room + HUGE - 1) & ~(HUGE - 1));

@@ -35,6 +35,10 @@ static const struct {
 	  sizeof(struct kvxfer_pool_close), ENOENT },
 	{ KVXFER_IOC_POOL_STAT, END_OF(struct kvxfer_pool_stat, out_bytes),
 	  sizeof(struct kvxfer_pool_stat), ENOENT },
+	{ KVXFER_IOC_POOL_EXPORT, END_OF(struct kvxfer_pool_export, out_fd),
+	  sizeof(struct kvxfer_pool_export), ENOENT },
+	{ KVXFER_IOC_POOL_DMABUF, END_OF(struct kvxfer_pool_dmabuf, out_mmap_offset),
+	  sizeof(struct kvxfer_pool_dmabuf), EINVAL },
 };
 
 #define NR_COMMANDS	ARRAY_SIZE(commands)
@@ -237,6 +241,8 @@ TEST(every_unknown_flag_is_refused_by_number)
 		{ KVXFER_IOC_POOL_UNLINK, 0 },
 		{ KVXFER_IOC_POOL_CLOSE, 0 },
 		{ KVXFER_IOC_POOL_STAT, KVXFER_POOL_STAT_NAME | KVXFER_POOL_STAT_NEXT },
+		{ KVXFER_IOC_POOL_EXPORT, 0 },
+		{ KVXFER_IOC_POOL_DMABUF, KVXFER_POOL_DMABUF_READONLY },
 	};
 
 	setup();

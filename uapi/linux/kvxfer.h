@@ -106,6 +106,13 @@
  * @KVXFER_REASON_RANGE_FILE: the range maps a file on a disk; @index is the page
  * @KVXFER_REASON_RANGE_FAULT: a page in the range cannot be had; @index is the page
  * @KVXFER_REASON_MEMLOCK: RLIMIT_MEMLOCK would be exceeded; @index is the limit in MiB
+ * @KVXFER_REASON_POOL_KIND: a pool of this kind cannot do that; @index is &enum kvxfer_pool_kind
+ * @KVXFER_REASON_POOL_READONLY: the agent has the pool open for reading only
+ * @KVXFER_REASON_DMABUF_KIND: the file is no dma-buf
+ * @KVXFER_REASON_DMABUF_ACCESS: the dma-buf's descriptor does not allow writing
+ * @KVXFER_REASON_DMABUF_CPU: the dma-buf's exporter gives the CPU no way to its memory; @index is
+ *	the errno it gave
+ * @KVXFER_REASON_DMABUF_IOMEM: the dma-buf's memory is a device's, not the machine's
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -142,6 +149,12 @@ enum kvxfer_reason {
 	KVXFER_REASON_RANGE_FILE	= 30,
 	KVXFER_REASON_RANGE_FAULT	= 31,
 	KVXFER_REASON_MEMLOCK		= 32,
+	KVXFER_REASON_POOL_KIND		= 33,
+	KVXFER_REASON_POOL_READONLY	= 34,
+	KVXFER_REASON_DMABUF_KIND	= 35,
+	KVXFER_REASON_DMABUF_ACCESS	= 36,
+	KVXFER_REASON_DMABUF_CPU	= 37,
+	KVXFER_REASON_DMABUF_IOMEM	= 38,
 
 	KVXFER_REASON_NR
 };
@@ -162,7 +175,8 @@ struct kvxfer_hdr {
 
 /* Features, bits of kvxfer_query.out_features. */
 #define KVXFER_FEATURE_AGENT	(1ULL << 0)	/* QUERY, AGENT_SET */
-#define KVXFER_FEATURE_POOL	(1ULL << 1)	/* POOL_* */
+#define KVXFER_FEATURE_POOL	(1ULL << 1)	/* POOL_CREATE to POOL_STAT */
+#define KVXFER_FEATURE_DMABUF	(1ULL << 2)	/* POOL_EXPORT, POOL_DMABUF */
 
 /**
  * struct kvxfer_query - ioctl(KVXFER_IOC_QUERY): this kernel, and the agent that asks
@@ -236,6 +250,7 @@ enum kvxfer_pool_kind {
 	KVXFER_POOL_KERNEL	= 1,	/* pages of the kernel's own */
 	KVXFER_POOL_MEMFD	= 2,	/* a memfd, plain or of huge pages */
 	KVXFER_POOL_USER	= 3,	/* a range of a process's memory */
+	KVXFER_POOL_DMABUF	= 4,	/* another driver's memory */
 };
 
 /* Flags of POOL_CREATE. */
@@ -404,7 +419,9 @@ struct kvxfer_pool_close {
  * @out_chunks: of how many contiguous pieces it is, by their size: page size << index; larger ones
  * count
  *	as several of the largest
- * @out_node_bytes: how much of it is on which NUMA node
+ * @out_node_bytes: how much of it is on which NUMA node; of a dma-buf, neither is known
+ * @out_exports: how many dma-bufs of it there are
+ * @out_reserved: 0
  *
  * Anyone who may open the device may ask about every pool.
  *
@@ -431,8 +448,59 @@ struct kvxfer_pool_stat {
 	__aligned_u64 out_age_ns;
 	__aligned_u64 out_chunks[KVXFER_CHUNK_ORDERS];
 	__aligned_u64 out_node_bytes[KVXFER_NODES];
+	__u32 out_exports;
+	__u32 out_reserved;
 };
 
 #define KVXFER_IOC_POOL_STAT	_IO(KVXFER_IOC_TYPE, 0x07)
+
+/**
+ * struct kvxfer_pool_export - ioctl(KVXFER_IOC_POOL_EXPORT): a pool as a dma-buf
+ * @hdr: no flags
+ * @pool: its number in this agent, open for both ways; a pool of the kernel's own pages
+ * @out_fd: descriptor of a new dma-buf of the whole pool, close-on-exec, open for both ways
+ *
+ * Other drivers attach it and do DMA to it, and it can be mapped by whoever has the descriptor. It
+ * keeps the memory, not the name, until its last user goes. Who is given the descriptor has the
+ * pool, whatever owner, group and mode say.
+ *
+ * Return: 0; ENOENT with POOL_UNKNOWN; EOPNOTSUPP with POOL_KIND; EACCES with POOL_READONLY; EMFILE
+ * when the process has too many descriptors.
+ */
+struct kvxfer_pool_export {
+	struct kvxfer_hdr hdr;
+	__u32 pool;
+	__s32 out_fd;
+};
+
+#define KVXFER_IOC_POOL_EXPORT	_IO(KVXFER_IOC_TYPE, 0x08)
+
+/* Flags of POOL_DMABUF. */
+#define KVXFER_POOL_DMABUF_READONLY	(1U << 0)	/* nothing will be written there */
+
+/**
+ * struct kvxfer_pool_dmabuf - ioctl(KVXFER_IOC_POOL_DMABUF): another driver's memory
+ * @hdr: flags: KVXFER_POOL_DMABUF_*
+ * @fd: a dma-buf, open for both ways but with DMABUF_READONLY
+ * @out_pool: its number in this agent
+ * @out_bytes: its size
+ * @out_mmap_offset: mmap() of the device just there maps it, if its exporter can
+ *
+ * Blocks in it are moved by the CPU, so the exporter must give the kernel a mapping, and the memory
+ * must be the machine's. The pool has no name and lives as long as its agent. A dma-buf that
+ * POOL_EXPORT made gives the pool that it is of, as POOL_OPEN would.
+ *
+ * Return: 0; EBADF for no file; EINVAL with DMABUF_KIND, POOL_SIZE; EACCES with DMABUF_ACCESS;
+ * EOPNOTSUPP with DMABUF_CPU, DMABUF_IOMEM; ENOMEM with DMABUF_CPU; EDQUOT as POOL_CREATE.
+ */
+struct kvxfer_pool_dmabuf {
+	struct kvxfer_hdr hdr;
+	__s32 fd;
+	__u32 out_pool;
+	__aligned_u64 out_bytes;
+	__aligned_u64 out_mmap_offset;
+};
+
+#define KVXFER_IOC_POOL_DMABUF	_IO(KVXFER_IOC_TYPE, 0x09)
 
 #endif /* _UAPI_LINUX_KVXFER_H */
