@@ -76,7 +76,7 @@ cli_src := $(sort $(wildcard tools/*.c))
 lib_obj := $(lib_src:%.c=build/obj/%.o)
 cli_obj := $(cli_src:%.c=build/obj/%.o)
 
-.PHONY: lib cli
+.PHONY: lib cli examples
 lib: build/lib/$(soname) build/lib/libkvxfer.a build/lib/kvxfer.pc ##: libkvxfer, shared and static
 cli: build/bin/kvxfer ##: the kvxfer command
 
@@ -106,6 +106,13 @@ build/lib/kvxfer.pc: ulib/kvxfer.pc.in dkms.conf FORCE
 build/bin/kvxfer: $(cli_obj) build/lib/libkvxfer.a
 	$(q)mkdir -p $(@D)
 	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
+examples: $(patsubst ulib/examples/%.c,build/examples/%,$(wildcard ulib/examples/*.c)) ##: the programs in ulib/examples
+
+# With no more than an installed library would give them.
+build/examples/%: ulib/examples/%.c build/lib/libkvxfer.a ulib/kvxfer.h
+	$(q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) -std=gnu11 $(warnings) $(CFLAGS) -Iulib -pthread -o $@ $< build/lib/libkvxfer.a
 
 -include $(lib_obj:.o=.d) $(cli_obj:.o=.d)
 
@@ -163,7 +170,7 @@ e2e_tests := $(patsubst %.c,build/%,$(wildcard tests/e2e/*.c))
 
 .PHONY: user-tests e2e-tests
 user-tests: $(ulib_tests) $(fuzz_tests)
-e2e-tests: $(e2e_tests)
+e2e-tests: $(e2e_tests) examples
 
 build/tests/ulib/agent: LDFLAGS += -Wl,--wrap=open,--wrap=close,--wrap=ioctl
 build/tests/ulib/agent: $(lib_src)
