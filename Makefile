@@ -170,7 +170,7 @@ e2e_tests := $(patsubst %.c,build/%,$(wildcard tests/e2e/*.c))
 
 .PHONY: user-tests e2e-tests
 user-tests: $(ulib_tests) $(fuzz_tests)
-e2e-tests: $(e2e_tests) examples
+e2e-tests: $(e2e_tests) examples bench-programs
 
 build/tests/ulib/agent: LDFLAGS += -Wl,--wrap=open,--wrap=close,--wrap=ioctl
 build/tests/ulib/agent: $(lib_src)
@@ -196,6 +196,16 @@ build/tests/e2e/compat32: tests/e2e/compat32.c uapi/linux/kvxfer.h
 		-ffreestanding -fno-stack-protector -fno-pie -no-pie -nostdlib -static -o $@ $<
 
 build/tests/e2e/%: tests/e2e/%.c build/lib/libkvxfer.a
+	$(q)mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(cflags) -pthread -o $@ $< build/lib/libkvxfer.a
+
+bench_programs := $(patsubst %.c,build/%,$(wildcard tests/bench/*.c))
+.PHONY: bench-programs bench
+bench-programs: $(bench_programs)
+bench: ##: how fast, beside what people use today; T=name, LAB=kernel (debian-6.12)
+	$(q)tests/bench/run '$(lab_given)' '$(T)'
+
+build/tests/bench/%: tests/bench/%.c build/lib/libkvxfer.a
 	$(q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(cflags) -pthread -o $@ $< build/lib/libkvxfer.a
 

@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# The benchmarks work, and leave nothing behind; how fast all is, `make bench` tells.
+. "$KVX_TOP/tests/ktap.sh"
+
+pool()
+{
+	"$KVX_BUILD/tests/bench/pool" --quick
+	until [ "$("$KVX_BUILD/bin/kvxfer" pool list --json)" = '[]' ]; do :; done
+}
+
+# One that is here and not run would be one that nobody knows to work.
+every_benchmark_is_run()
+{
+	local f
+	for f in "$KVX_TOP"/tests/bench/*.c; do
+		f=${f##*/}
+		[[ " $cases " == *" ${f%.c} "* ]] || fail "$f"
+	done
+}
+
+cases='pool'
+# shellcheck disable=SC2086
+ktap $cases every_benchmark_is_run
