@@ -118,7 +118,7 @@ build/examples/%: ulib/examples/%.c build/lib/libkvxfer.a ulib/kvxfer.h
 
 .PHONY: install uninstall dkms-install
 installed = $(DESTDIR)$(PREFIX)
-install: lib cli ##: library, header, command, man pages, completion, udev rule (DESTDIR, PREFIX)
+install: lib cli ##: library, header, command, man pages, completion, units (DESTDIR, PREFIX)
 	$(q)install -d $(installed)/bin $(installed)/include/linux $(DESTDIR)$(LIBDIR)/pkgconfig
 	$(q)install -m 755 build/bin/kvxfer $(installed)/bin/kvxfer
 	$(q)install -m 644 ulib/kvxfer.h $(installed)/include/kvxfer.h
@@ -132,15 +132,20 @@ install: lib cli ##: library, header, command, man pages, completion, udev rule 
 	$(q)install -D -m 644 tools/system/kvxfer.bash-completion $(installed)/share/bash-completion/completions/kvxfer
 	$(q)install -D -m 644 tools/system/70-kvxfer.rules $(DESTDIR)/usr/lib/udev/rules.d/70-kvxfer.rules
 	$(q)install -D -m 644 tools/system/kvxfer.sysusers $(DESTDIR)/usr/lib/sysusers.d/kvxfer.conf
+	$(q)sed 's,@BINDIR@,$(PREFIX)/bin,' tools/system/kvxfer-pools.service.in | \
+		install -D -m 644 /dev/stdin $(DESTDIR)/usr/lib/systemd/system/kvxfer-pools.service
+	$(q)[ -e $(DESTDIR)/etc/kvxfer/pools.conf ] || \
+		install -D -m 644 tools/system/pools.conf $(DESTDIR)/etc/kvxfer/pools.conf
 	$(q)[ -n '$(DESTDIR)' ] || ldconfig || :
 
-uninstall: ##: what install and dkms-install have put there
+uninstall: ##: what install and dkms-install have put there, but for /etc/kvxfer
 	$(q)rm -f $(installed)/bin/kvxfer $(installed)/include/kvxfer.h $(installed)/include/linux/kvxfer.h
 	$(q)rm -f $(DESTDIR)$(LIBDIR)/libkvxfer.* $(DESTDIR)$(LIBDIR)/pkgconfig/kvxfer.pc
 	$(q)for page in $(wildcard tools/man/*.[1-8] ulib/man/*.[1-8]); do \
 		rm -f $(installed)/share/man/man$${page##*.}/$${page##*/}; done
 	$(q)rm -f $(installed)/share/bash-completion/completions/kvxfer
 	$(q)rm -f $(DESTDIR)/usr/lib/udev/rules.d/70-kvxfer.rules $(DESTDIR)/usr/lib/sysusers.d/kvxfer.conf
+	$(q)rm -f $(DESTDIR)/usr/lib/systemd/system/kvxfer-pools.service
 	$(q)[ -n '$(DESTDIR)' ] || ! command -v dkms >/dev/null || dkms remove -m kvxfer -v $(version) --all || :
 	$(q)rm -rf $(DESTDIR)/usr/src/kvxfer-$(version)
 

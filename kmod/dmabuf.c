@@ -31,7 +31,7 @@ KVX_IMPORT_NS(DMA_BUF);
  */
 struct kvx_export {
 	struct kvx_pool *pool;
-	struct mutex lock;
+	struct mutex lock;	/* of @users */
 	struct list_head users;
 };
 

@@ -3,6 +3,7 @@
 #ifndef CLI_H
 #define CLI_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -36,8 +37,34 @@ void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cli_usage(const struct cli_command *cmd, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Say what the library's last error was; returns CLI_FAILED. */
+int cli_failed(void);
+
 /* diagnose.c: open the device, or say what is in the way and what mends it. */
 struct kvx_agent *cli_open(const char *device);
+
+/* units.c: "64G", "512MiB", "4096", 1024 to a step; the other way, as short as is exact. */
+bool cli_parse_size(const char *text, uint64_t *bytes);
+void cli_format_size(char text[16], uint64_t bytes);
+
+/* A bar on a terminal, and nothing elsewhere; who works counts in @done. Begins as zeros. */
+struct cli_bar {
+	const char *what;
+	uint64_t total;
+	volatile uint64_t done;
+	volatile bool stop;
+	bool shown;
+	pthread_t thread;
+};
+
+void cli_bar_begin(struct cli_bar *bar, const char *what, uint64_t total);
+void cli_bar_end(struct cli_bar *bar);
+
+/* pool_make.c, pool_data.c: parts of cmd_pool.c. */
+int pool_create(int argc, char **argv);
+int pool_load(const char *path, bool check);
+int pool_fill(const char *name, uint64_t seed, bool zero, bool json);
+int pool_sum(const char *name, bool json);
 
 /* json.c: a writer that knows where commas go. NULL for @key inside arrays. */
 struct json {

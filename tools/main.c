@@ -43,6 +43,12 @@ void cli_error(const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+int cli_failed(void)
+{
+	cli_error("%s", kvx_last_error()->text);
+	return CLI_FAILED;
+}
+
 int cli_usage(const struct cli_command *cmd, const char *fmt, ...)
 {
 	va_list args;

@@ -185,7 +185,7 @@ static bool export(struct slot *s)
 	bool ok;
 	int fd;
 
-	if (!s->write || kvx_pool_export(s->pool, &fd))
+	if (!s->pool || !s->write || kvx_pool_export(s->pool, &fd))
 		return false;
 	at = mmap(NULL, s->pages * PAGE, PROT_READ, MAP_SHARED, fd, 0);
 	close(fd);
@@ -203,7 +203,7 @@ static bool one(struct kvx_agent **agent, struct slot *slots, enum op op)
 	char name[32];
 
 	/* What makes needs room, the rest something that was made. */
-	if ((op <= OP_OPEN) == !!s->pool && op != OP_UNLINK && op != OP_FORK && op != OP_NEW_AGENT)
+	if (op <= OP_OPEN ? !!s->pool : op >= OP_CLOSE && op <= OP_TOUCH && !s->pool)
 		return false;
 	switch (op) {
 	case OP_CREATE:

@@ -55,6 +55,9 @@ the_shell_completes_words()
 	[ "$(complete_words kvxfer info --)" = '--json --device' ]
 	[ "$(complete_words kvxfer help inf)" = info ]
 	[ "$(complete_words kvxfer info --device /dev/nul)" = /dev/null ]
+	[ "$(complete_words kvxfer pool '')" = 'create list show rm fill sum load' ]
+	[ "$(complete_words kvxfer pool fill --se)" = --seed ]
+	[ "$(complete_words kvxfer pool load /etc/hostn)" = /etc/hostname ]
 }
 
 installing_puts_everything_in_its_place()
@@ -67,7 +70,9 @@ installing_puts_everything_in_its_place()
 	for f in usr/bin/kvxfer usr/include/kvxfer.h usr/include/linux/kvxfer.h usr/lib/x/libkvxfer.so.0 \
 		usr/lib/x/libkvxfer.a usr/lib/udev/rules.d/70-kvxfer.rules usr/lib/sysusers.d/kvxfer.conf \
 		usr/share/bash-completion/completions/kvxfer usr/share/man/man1/kvxfer.1 \
-		usr/share/man/man4/kvxfer.4 usr/share/man/man3/kvx_open.3; do
+		usr/share/man/man4/kvxfer.4 usr/share/man/man3/kvx_open.3 \
+		usr/share/man/man5/kvxfer-pools.conf.5 usr/lib/systemd/system/kvxfer-pools.service \
+		etc/kvxfer/pools.conf; do
 		[ -s "$dir/$f" ] || fail "missing: $f"
 	done
 	[ "$(readlink "$dir/usr/lib/x/libkvxfer.so")" = libkvxfer.so.0 ]
@@ -82,10 +87,41 @@ installing_puts_everything_in_its_place()
 		PKG_CONFIG_SYSROOT_DIR=$dir pkg-config --cflags --libs kvxfer)
 	LD_LIBRARY_PATH=$dir/usr/lib/x "$dir/first"
 	rm "$dir/first" "$dir/first.c"
+	# A file that the administrator has written to stays, whatever comes and goes.
+	echo 'mine 1M' >"$dir/etc/kvxfer/pools.conf"
+	make -s -C "$KVX_TOP" install DESTDIR="$dir" PREFIX=/usr LIBDIR=/usr/lib/x
+	grep -qx ExecStart='/usr/bin/kvxfer pool load' "$dir/usr/lib/systemd/system/kvxfer-pools.service"
 	make -s -C "$KVX_TOP" uninstall DESTDIR="$dir" PREFIX=/usr LIBDIR=/usr/lib/x
-	[ -z "$(find "$dir" ! -type d)" ] || fail "left: $(find "$dir" ! -type d)"
+	[ "$(cd "$dir" && find . ! -type d)" = ./etc/kvxfer/pools.conf ] || fail "left: $(find "$dir" ! -type d)"
+	[ "$(cat "$dir/etc/kvxfer/pools.conf")" = 'mine 1M' ]
 	# What this made says the paths of another place: make it anew.
 	make -s -C "$KVX_TOP" lib
+}
+
+systemd_understands_the_unit()
+{
+	dir=$(mktemp -d)
+	trap 'rm -rf "$dir"' EXIT
+	sed "s,@BINDIR@,$KVX_BUILD/bin," "$KVX_TOP/tools/system/kvxfer-pools.service.in" >"$dir/kvxfer-pools.service"
+	out=$(systemd-analyze verify --man=no "$dir/kvxfer-pools.service" 2>&1)
+	! grep kvxfer-pools <<<"$out"
+}
+
+load_says_which_line_is_wrong()
+{
+	local out
+	dir=$(mktemp)
+	trap 'rm -f "$dir"' EXIT
+	"$kvxfer" pool load --check "$KVX_TOP/tools/system/pools.conf"
+	printf '%s\n' '# a remark' '' 'good 64M --numa 0' 'bad' 'worse 12Q # so' 'odd 1G --colour red' \
+		'more 1G --mode' 'last 2M --kind hugetlb --mode 0640' >"$dir"
+	out=$("$kvxfer" pool load --check "$dir" 2>&1) && fail 'it worked'
+	grep -qF "$dir:4: a new pool wants a name and a size" <<<"$out"
+	grep -qF "$dir:5: '12Q' is no size" <<<"$out"
+	grep -qF "$dir:6: what is '--colour'?" <<<"$out"
+	grep -qF "$dir:7: what is '--mode'?" <<<"$out"
+	[ "$(wc -l <<<"$out")" = 4 ] || fail "$out"
+	expect_exit 1 "$kvxfer" pool load --check /nowhere/pools.conf
 }
 
 only_the_mapped_symbols_are_exported()
@@ -101,4 +137,5 @@ only_the_mapped_symbols_are_exported()
 
 ktap version_is_the_one_of_dkms_conf help_lists_every_command_and_each_has_its_own \
 	words_that_are_not_understood_end_with_2 a_missing_device_ends_with_1 the_shell_completes_words \
-	installing_puts_everything_in_its_place only_the_mapped_symbols_are_exported
+	installing_puts_everything_in_its_place systemd_understands_the_unit load_says_which_line_is_wrong \
+	only_the_mapped_symbols_are_exported

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Sizes as people write and read them, and how far a long work is. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+/* "64G", "512MiB", "4096": 1024 to a step. */
+bool cli_parse_size(const char *text, uint64_t *bytes)
+{
+	static const char steps[] = "KMGT";
+	const char *step;
+	char *end;
+	uint64_t n;
+	int shift = 0;
+
+	errno = 0;
+	n = strtoull(text, &end, 10);
+	if (errno || end == text || text[0] == '-')
+		return false;
+	if (*end) {
+		step = strchr(steps, *end);
+		if (!step)
+			return false;
+		shift = 10 * (step - steps + 1);
+		end++;
+		if (!strcmp(end, "iB") || !strcmp(end, "B"))
+			end += strlen(end);
+	}
+	if (*end || (shift && n >> (64 - shift)))
+		return false;
+	*bytes = n << shift;
+	return true;
+}
+
+void cli_format_size(char text[16], uint64_t bytes)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+	unsigned int i = 0;
+
+	while (i + 1 < ARRAY_SIZE(units) && bytes && !(bytes & 1023)) {
+		bytes >>= 10;
+		i++;
+	}
+	snprintf(text, 16, "%" PRIu64 "%s", bytes, units[i]);
+}
+
+static void *show_bar(void *arg)
+{
+	static const char full[] = "########################################";
+	struct cli_bar *bar = arg;
+
+	while (!bar->stop) {
+		const int part = bar->done * 40 / bar->total;
+
+		fprintf(stderr, "\r%s [%-40.*s] %3d%% ", bar->what, part, full,
+			(int)(bar->done * 100 / bar->total));
+		usleep(100000);
+	}
+	fprintf(stderr, "\r%*s\r", (int)strlen(bar->what) + 50, "");
+	return NULL;
+}
+
+void cli_bar_begin(struct cli_bar *bar, const char *what, uint64_t total)
+{
+	bar->what = what;
+	bar->total = total;
+	bar->shown = isatty(STDERR_FILENO) &&
+		     !pthread_create(&bar->thread, NULL, show_bar, bar);
+}
+
+void cli_bar_end(struct cli_bar *bar)
+{
+	bar->stop = true;
+	if (bar->shown)
+		pthread_join(bar->thread, NULL);
+}
