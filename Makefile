@@ -200,9 +200,10 @@ build/tests/e2e/compat32: tests/e2e/compat32.c uapi/linux/kvxfer.h
 	$(call say,CC32,$<)$(CC) -m32 -O2 $(warnings) -Iuapi -isystem /usr/include/$$($(CC) -print-multiarch) \
 		-ffreestanding -fno-stack-protector -fno-pie -no-pie -nostdlib -static -o $@ $<
 
+build/tests/e2e/verbs: LDLIBS := -libverbs
 build/tests/e2e/%: tests/e2e/%.c build/lib/libkvxfer.a
 	$(q)mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(cflags) -pthread -o $@ $< build/lib/libkvxfer.a
+	$(call say,CC,$<)$(CC) $(cflags) -pthread -o $@ $< build/lib/libkvxfer.a $(LDLIBS)
 
 bench_programs := $(patsubst %.c,build/%,$(wildcard tests/bench/*.c))
 .PHONY: bench-programs bench
