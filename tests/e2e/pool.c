@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 
 #include "kvx.h"
 
@@ -380,6 +381,25 @@ TEST(what_cannot_be_mapped_is_refused)
 	kvx_close(agent);
 }
 
+/* A disk in memory; or a file there, which takes O_DIRECT from 6.6 on: so not in User Mode 6.1. */
+static int open_direct(void)
+{
+	struct utsname name;
+	int fd, flags = O_DIRECT;
+
+	CHECK_EQ(uname(&name), 0);
+	if (!strncmp(getenv("LAB"), "debian", 6)) {
+		CHECK_EQ(system("modprobe brd rd_nr=1 rd_size=8192"), 0);
+		fd = open("/dev/ram0", O_RDWR | O_DIRECT);
+	} else {
+		if (!strncmp(name.release, "6.1.", 4))
+			flags = 0;
+		fd = open("/dev/shm", O_RDWR | O_TMPFILE | flags, 0600);
+	}
+	CHECK(fd >= 0);
+	return fd;
+}
+
 TEST(a_mapping_serves_direct_io_and_other_processes)
 {
 	struct kvx_agent *agent = open_agent();
@@ -394,16 +414,12 @@ TEST(a_mapping_serves_direct_io_and_other_processes)
 	OK(kvx_pool_map(pool, (void **)&at, 0, 0, KVX_POOL_WRITE));
 	for (uint64_t i = 0; i < 2 * MIB; i++)
 		at[i] = i * 7 + (i >> 12);
-	/* Pinned by the kernel for I/O: tmpfs takes it where O_DIRECT is known (6.6 on). */
-	fd = open("/dev/shm/direct", O_RDWR | O_CREAT | O_DIRECT, 0600);
-	if (fd < 0)
-		fd = open("/dev/shm/direct", O_RDWR | O_CREAT, 0600);
-	CHECK(fd >= 0);
+	/* Pinned by the kernel for I/O. */
+	fd = open_direct();
 	CHECK_EQ(write(fd, at + MIB, MIB), MIB);
 	CHECK_EQ(pread(fd, at, MIB, 0), MIB);
 	CHECK_EQ(memcmp(at, at + MIB, MIB), 0);
 	close(fd);
-	unlink("/dev/shm/direct");
 	/* Read by another process, page not yet touched there. */
 	remote = (struct iovec){ at + MIB, sizeof(copy) };
 	pid = fork();
@@ -483,6 +499,98 @@ TEST(every_kind_of_range_is_pinned_or_refused_by_name)
 	close(fd);
 	settle(agent);
 	kvx_close(agent);
+}
+
+/* Which page frame is at @at. */
+static uint64_t frame_at(const void *at)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry;
+
+	CHECK(fd >= 0);
+	CHECK_EQ(pread(fd, &entry, sizeof(entry), (uintptr_t)at / PAGE * sizeof(entry)),
+		 sizeof(entry));
+	close(fd);
+	CHECK(entry >> 63);
+	return entry & ((1ULL << 55) - 1);
+}
+
+/* Runs while a child, which has all of our memory, waits and then writes to it. */
+static void with_a_child(unsigned char *at, void (*fn)(unsigned char *at))
+{
+	int go[2], status;
+	char byte;
+	pid_t pid;
+
+	CHECK_EQ(pipe(go), 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		close(go[1]);
+		if (read(go[0], &byte, 1))
+			_exit(1);
+		at[0] = 'c';
+		_exit(at[0] != 'c');
+	}
+	close(go[0]);
+	fn(at);
+	close(go[1]);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+}
+
+static struct kvx_agent *fork_agent;
+static struct kvx_pool *fork_pool;
+static uint64_t fork_frame;
+
+static void pin_for_reading(unsigned char *at)
+{
+	OK(kvx_pool_pin(fork_agent, &fork_pool, at, 2 * PAGE, KVX_POOL_READ));
+	fork_frame = frame_at(at);
+	/* What the pool has must stay what we have: the copy is the child's. */
+	at[0] = 'p';
+	CHECK_EQ(frame_at(at), fork_frame);
+}
+
+static void pin_for_writing(unsigned char *at)
+{
+	OK(kvx_pool_pin(fork_agent, &fork_pool, at, 2 * PAGE, KVX_POOL_WRITE));
+	fork_frame = frame_at(at);
+	at[0] = 'p';
+	CHECK_EQ(frame_at(at), fork_frame);
+}
+
+static void just_write(unsigned char *at)
+{
+	at[0] = 'p';
+	CHECK_EQ(frame_at(at), fork_frame);
+}
+
+TEST(memory_that_fork_shares_is_pinned_where_its_owner_sees_it)
+{
+	static void (*const pins[])(unsigned char *at) = { pin_for_reading, pin_for_writing };
+	unsigned char *at;
+
+	fork_agent = open_agent();
+	for (int shared = 0; shared < 2; shared++) {
+		for (size_t i = 0; i < ARRAY_SIZE(pins); i++) {
+			at = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
+				  (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
+			CHECK(at != MAP_FAILED);
+			memset(at, 'a', 2 * PAGE);
+			/* Pinned when it is shared already; and shared when it is pinned already. */
+			with_a_child(at, pins[i]);
+			CHECK_EQ(at[0], shared ? 'c' : 'p');
+			CHECK_EQ(frame_at(at), fork_frame);
+			with_a_child(at, just_write);
+			CHECK_EQ(at[0], shared ? 'c' : 'p');
+			CHECK_EQ(frame_at(at), fork_frame);
+			kvx_pool_close(fork_pool);
+			munmap(at, 2 * PAGE);
+		}
+	}
+	settle(fork_agent);
+	kvx_close(fork_agent);
 }
 
 static long pinned_kib(void)
