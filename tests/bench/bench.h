@@ -20,6 +20,8 @@
 #define PAGE	4096UL
 #define ROUNDS	5
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
 /* --quick: see that all of it works; the numbers mean nothing. */
 static bool bench_quick;
 

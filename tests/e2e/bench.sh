@@ -9,6 +9,11 @@ pool()
 	until [ "$("$KVX_BUILD/bin/kvxfer" pool list --json)" = '[]' ]; do :; done
 }
 
+cursor()
+{
+	"$KVX_BUILD/tests/bench/cursor" --quick
+}
+
 # One that is here and not run would be one that nobody knows to work.
 every_benchmark_is_run()
 {
@@ -19,6 +24,6 @@ every_benchmark_is_run()
 	done
 }
 
-cases='pool'
+cases='pool cursor'
 # shellcheck disable=SC2086
 ktap $cases every_benchmark_is_run

@@ -578,7 +578,7 @@ TEST(memory_that_fork_shares_is_pinned_where_its_owner_sees_it)
 				  (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
 			CHECK(at != MAP_FAILED);
 			memset(at, 'a', 2 * PAGE);
-			/* Pinned when it is shared already; and shared when it is pinned already. */
+			/* Pinned when it is shared already; and shared when pinned already. */
 			with_a_child(at, pins[i]);
 			CHECK_EQ(at[0], shared ? 'c' : 'p');
 			CHECK_EQ(frame_at(at), fork_frame);

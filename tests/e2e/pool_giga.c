@@ -16,8 +16,8 @@ static const char *nr_file(int node)
 {
 	static char path[128];
 
-	snprintf(path, sizeof(path),
-		 "/sys/devices/system/node/node%d/hugepages/hugepages-1048576kB/nr_hugepages", node);
+	snprintf(path, sizeof(path), "/sys/devices/system/node/node%d/hugepages/%s/nr_hugepages",
+		 node, "hugepages-1048576kB");
 	return path;
 }
 
