@@ -3,7 +3,6 @@
 #ifdef __KERNEL__
 #include <linux/string.h>
 #else
-#include <stdbool.h>
 #include <string.h>
 #endif
 
@@ -234,7 +233,45 @@ static bool kvx_cursor_enter(struct kvx_cursor *cursor)
 	}
 	kvx_run_begin(&cursor->src, src, src_base, bytes ? bytes : src->piece.bytes);
 	kvx_run_begin(&cursor->dst, dst, dst_base, bytes ? bytes : dst->piece.bytes);
+	cursor->even = src->piece.count == 1 && dst->piece.count == 1 &&
+		       cursor->src.bytes == cursor->dst.bytes;
 	return true;
+}
+
+/*
+ * What kvx_run_advance() would come to for whole runs of an even entry, as long as they are in a
+ * row: the inner loop of almost everything. At least one run fits.
+ */
+static __u64 kvx_cursor_row(struct kvx_cursor *cursor, __u64 max)
+{
+	const struct kvx_side *src_side = &cursor->shape->src, *dst_side = &cursor->shape->dst;
+	const __u64 src_stride = src_side->layout->block_stride;
+	const __u64 dst_stride = dst_side->layout->block_stride;
+	struct kvx_run *src = &cursor->src, *dst = &cursor->dst;
+	const __u32 *src_ids = src_side->ids + src->id, *dst_ids = dst_side->ids + dst->id;
+	const __u64 src_base = src->base + src_side->piece.offset;
+	const __u64 dst_base = dst->base + dst_side->piece.offset;
+	const __u64 run = src->bytes;
+	const __u32 left = src->end - src->id;
+	__u64 src_end = src->place + run, dst_end = dst->place + run, bytes = run;
+	__u32 done = 1;
+
+	for (; done < left; done++) {
+		src->place = src_base + src_ids[done] * src_stride;
+		dst->place = dst_base + dst_ids[done] * dst_stride;
+		if (src->place != src_end || dst->place != dst_end || max - bytes < run)
+			break;
+		src_end += run;
+		dst_end += run;
+		bytes += run;
+	}
+	src->id += done;
+	dst->id += done;
+	if (done == left) {
+		src->left = 0;
+		dst->left = 0;
+	}
+	return bytes;
 }
 
 /**
@@ -292,10 +329,16 @@ bool kvx_cursor_next(struct kvx_cursor *cursor, struct kvx_segment *segment, __u
 	segment->dst = cursor->dst.place;
 	segment->bytes = 0;
 	do {
-		n = kvx_min(kvx_min(cursor->src.left, cursor->dst.left), max - segment->bytes);
-		segment->bytes += n;
-		kvx_run_advance(&cursor->src, src, n);
-		kvx_run_advance(&cursor->dst, dst, n);
+		if (cursor->even && cursor->src.left == cursor->src.bytes &&
+		    max - segment->bytes >= cursor->src.bytes) {
+			segment->bytes += kvx_cursor_row(cursor, max - segment->bytes);
+		} else {
+			n = kvx_min(cursor->src.left, cursor->dst.left);
+			n = kvx_min(n, max - segment->bytes);
+			segment->bytes += n;
+			kvx_run_advance(&cursor->src, src, n);
+			kvx_run_advance(&cursor->dst, dst, n);
+		}
 		if (!cursor->src.left && !kvx_cursor_enter(cursor))
 			break;
 	} while (segment->bytes < max && cursor->src.place == segment->src + segment->bytes &&

@@ -16,6 +16,10 @@
 #ifndef KVX_CURSOR_H
 #define KVX_CURSOR_H
 
+#ifndef __KERNEL__
+#include <stdbool.h>
+#endif
+
 #include "layout.h"
 
 /**
@@ -141,6 +145,7 @@ struct kvx_run {
  * @shape: the shape
  * @entry: the next entry; those before are done, or are being done
  * @end: behind the last entry of this cursor's
+ * @even: both sides have one run for each block, equally long
  * @src: the source's side
  * @dst: the destination's
  */
@@ -148,6 +153,7 @@ struct kvx_cursor {
 	const struct kvx_shape *shape;
 	__u32 entry;
 	__u32 end;
+	bool even;
 	struct kvx_run src;
 	struct kvx_run dst;
 };

@@ -2,7 +2,8 @@
 /*
  * What a segment costs before anything is copied: the cursor over the shapes that serving has, for
  * a prompt of 32K tokens; beside it, the walk over a list of as many {from, to, bytes}, which is
- * what a caller of today's libraries builds and passes. Labs: native
+ * what a caller of today's libraries builds and passes.
+ * Labs: native
  */
 #define _GNU_SOURCE
 #include "bench.h"
