@@ -21,21 +21,37 @@
 #include "pool.h"
 #include "trace.h"
 
+/*
+ * What a command makes stands behind its struct, where no user sees it, and is given to the agent or
+ * to the process only when the caller has been told: before that nobody else can have taken it away.
+ */
 union kvx_cmd {
 	struct kvxfer_hdr hdr;
 	struct kvxfer_query query;
 	struct kvxfer_agent_set agent_set;
-	struct kvxfer_pool_create pool_create;
-	struct kvxfer_pool_open pool_open;
-	struct kvxfer_pool_pin pool_pin;
+	struct {
+		struct kvxfer_pool_create cmd;
+		struct kvx_pool_open *open;
+	} pool_create;
+	struct {
+		struct kvxfer_pool_open cmd;
+		struct kvx_pool_open *open;
+	} pool_open;
+	struct {
+		struct kvxfer_pool_pin cmd;
+		struct kvx_pool_open *open;
+	} pool_pin;
 	struct kvxfer_pool_unlink pool_unlink;
 	struct kvxfer_pool_close pool_close;
 	struct kvxfer_pool_stat pool_stat;
 	struct {
 		struct kvxfer_pool_export cmd;
-		struct file *file;	/* to be installed when the caller has been told */
+		struct file *file;
 	} pool_export;
-	struct kvxfer_pool_dmabuf pool_dmabuf;
+	struct {
+		struct kvxfer_pool_dmabuf cmd;
+		struct kvx_pool_open *open;
+	} pool_dmabuf;
 };
 
 /**
@@ -45,7 +61,7 @@ union kvx_cmd {
  * @flags: flags it knows
  * @out: does it have outputs besides the header?
  * @handler: what does it; must not change the inputs in the struct
- * @done: for what gives something away: gives it, now that the caller has been told
+ * @done: for what makes something: gives it, now that the caller has been told
  * @undo: for what makes something: unmakes it, when the caller cannot be told what it has got
  */
 struct kvx_op {
@@ -54,7 +70,7 @@ struct kvx_op {
 	u32 flags;
 	bool out;
 	int (*handler)(struct kvx_agent *agent, union kvx_cmd *cmd);
-	void (*done)(const union kvx_cmd *cmd);
+	void (*done)(struct kvx_agent *agent, const union kvx_cmd *cmd);
 	void (*undo)(struct kvx_agent *agent, const union kvx_cmd *cmd);
 };
 
@@ -70,17 +86,17 @@ static int kvx_op_agent_set(struct kvx_agent *agent, union kvx_cmd *cmd)
 
 static int kvx_op_pool_create(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
-	return kvx_pool_create(agent, &cmd->pool_create);
+	return kvx_pool_create(agent, &cmd->pool_create.cmd, &cmd->pool_create.open);
 }
 
 static int kvx_op_pool_open(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
-	return kvx_pool_open(agent, &cmd->pool_open);
+	return kvx_pool_open(agent, &cmd->pool_open.cmd, &cmd->pool_open.open);
 }
 
 static int kvx_op_pool_pin(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
-	return kvx_pool_pin(agent, &cmd->pool_pin);
+	return kvx_pool_pin(agent, &cmd->pool_pin.cmd, &cmd->pool_pin.open);
 }
 
 static int kvx_op_pool_unlink(struct kvx_agent *agent, union kvx_cmd *cmd)
@@ -105,27 +121,47 @@ static int kvx_op_pool_export(struct kvx_agent *agent, union kvx_cmd *cmd)
 
 static int kvx_op_pool_dmabuf(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
-	return kvx_pool_dmabuf(agent, &cmd->pool_dmabuf);
+	return kvx_pool_dmabuf(agent, &cmd->pool_dmabuf.cmd, &cmd->pool_dmabuf.open);
 }
 
-static void kvx_done_pool_export(const union kvx_cmd *cmd)
+static void kvx_done_pool_create(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_pool_opened(agent, cmd->pool_create.cmd.out_pool, cmd->pool_create.open);
+}
+
+static void kvx_done_pool_open(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_pool_opened(agent, cmd->pool_open.cmd.out_pool, cmd->pool_open.open);
+}
+
+static void kvx_done_pool_pin(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_pool_opened(agent, cmd->pool_pin.cmd.out_pool, cmd->pool_pin.open);
+}
+
+static void kvx_done_pool_dmabuf(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_pool_opened(agent, cmd->pool_dmabuf.cmd.out_pool, cmd->pool_dmabuf.open);
+}
+
+static void kvx_done_pool_export(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
 	fd_install(cmd->pool_export.cmd.out_fd, cmd->pool_export.file);
 }
 
 static void kvx_undo_pool_create(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
-	kvx_pool_undo(agent, cmd->pool_create.out_pool, true);
+	kvx_pool_undo(agent, cmd->pool_create.cmd.out_pool, cmd->pool_create.open, true);
 }
 
 static void kvx_undo_pool_open(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
-	kvx_pool_undo(agent, cmd->pool_open.out_pool, false);
+	kvx_pool_undo(agent, cmd->pool_open.cmd.out_pool, cmd->pool_open.open, false);
 }
 
 static void kvx_undo_pool_pin(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
-	kvx_pool_undo(agent, cmd->pool_pin.out_pool, false);
+	kvx_pool_undo(agent, cmd->pool_pin.cmd.out_pool, cmd->pool_pin.open, false);
 }
 
 static void kvx_undo_pool_export(struct kvx_agent *agent, const union kvx_cmd *cmd)
@@ -136,7 +172,7 @@ static void kvx_undo_pool_export(struct kvx_agent *agent, const union kvx_cmd *c
 
 static void kvx_undo_pool_dmabuf(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
-	kvx_pool_undo(agent, cmd->pool_dmabuf.out_pool, false);
+	kvx_pool_undo(agent, cmd->pool_dmabuf.cmd.out_pool, cmd->pool_dmabuf.open, false);
 }
 
 static const struct kvx_op kvx_ops[] = {
@@ -159,6 +195,7 @@ static const struct kvx_op kvx_ops[] = {
 			 KVXFER_POOL_CREATE_MEMFD,
 		.out = true,
 		.handler = kvx_op_pool_create,
+		.done = kvx_done_pool_create,
 		.undo = kvx_undo_pool_create,
 	},
 	[_IOC_NR(KVXFER_IOC_POOL_OPEN)] = {
@@ -167,6 +204,7 @@ static const struct kvx_op kvx_ops[] = {
 		.flags = KVXFER_POOL_OPEN_WRITE,
 		.out = true,
 		.handler = kvx_op_pool_open,
+		.done = kvx_done_pool_open,
 		.undo = kvx_undo_pool_open,
 	},
 	[_IOC_NR(KVXFER_IOC_POOL_PIN)] = {
@@ -175,6 +213,7 @@ static const struct kvx_op kvx_ops[] = {
 		.flags = KVXFER_POOL_PIN_READONLY,
 		.out = true,
 		.handler = kvx_op_pool_pin,
+		.done = kvx_done_pool_pin,
 		.undo = kvx_undo_pool_pin,
 	},
 	[_IOC_NR(KVXFER_IOC_POOL_UNLINK)] = {
@@ -208,6 +247,7 @@ static const struct kvx_op kvx_ops[] = {
 		.flags = KVXFER_POOL_DMABUF_READONLY,
 		.out = true,
 		.handler = kvx_op_pool_dmabuf,
+		.done = kvx_done_pool_dmabuf,
 		.undo = kvx_undo_pool_dmabuf,
 	},
 };
@@ -306,7 +346,7 @@ static long kvx_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 		return -EFAULT;
 	}
 	if (op->done)
-		op->done(&cmd);
+		op->done(agent, &cmd);
 	return 0;
 }
 

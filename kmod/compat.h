@@ -42,14 +42,16 @@ extern const struct vm_operations_struct kvx_pool_vm_ops;
  * system must hear of each write (newer kernels refuse it themselves, if the mapping is writable).
  * Memory file systems and our own pools may.
  */
+static inline bool kvx_sb_is_memory(const struct super_block *sb)
+{
+	return sb->s_magic == TMPFS_MAGIC || sb->s_magic == HUGETLBFS_MAGIC;
+}
+
 static inline bool kvx_vma_may_be_pinned(const struct vm_area_struct *vma)
 {
-	unsigned long magic;
-
-	if (!(vma->vm_flags & VM_MAYSHARE) || !vma->vm_file)
-		return true;
-	magic = file_inode(vma->vm_file)->i_sb->s_magic;
-	return magic == TMPFS_MAGIC || magic == HUGETLBFS_MAGIC || vma->vm_ops == &kvx_pool_vm_ops;
+	return !(vma->vm_flags & VM_MAYSHARE) || !vma->vm_file ||
+	       kvx_sb_is_memory(file_inode(vma->vm_file)->i_sb) ||
+	       vma->vm_ops == &kvx_pool_vm_ops;
 }
 
 /*

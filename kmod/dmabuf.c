@@ -26,7 +26,7 @@ KVX_IMPORT_NS(DMA_BUF);
 /**
  * struct kvx_export - a pool as a dma-buf
  * @pool: with a reference
- * @lock: of @users; taken inside the dma-buf's reservation lock
+ * @lock: of @users; see kvx.h
  * @users: the devices that have attached it
  */
 struct kvx_export {
@@ -49,24 +49,30 @@ struct kvx_export_user {
 	bool mapped;
 };
 
-static int kvx_sg_fill(struct sg_table *table, const struct kvx_pages *pages)
+/* The pool's runs, none longer than the device takes. */
+static int kvx_sg_fill(struct sg_table *table, const struct kvx_pages *pages, struct device *dev)
 {
+	const size_t limit = min_t(size_t, dma_get_max_seg_size(dev), dma_max_mapping_size(dev));
+	const unsigned long max = max(limit >> PAGE_SHIFT, 1UL);
 	unsigned long index, run, runs = 0;
 	struct scatterlist *sg;
 	int err;
 
-	for (index = 0; index < pages->nr; index += kvx_pages_run(pages, index))
+	for (index = 0; index < pages->nr; index += min(kvx_pages_run(pages, index), max)) {
 		runs++;
+		cond_resched();
+	}
 	if (runs > INT_MAX)
 		return -E2BIG;
-	err = sg_alloc_table(table, runs, GFP_KERNEL);
+	err = sg_alloc_table(table, runs, GFP_KERNEL_ACCOUNT);
 	if (err)
 		return err;
 	sg = table->sgl;
 	for (index = 0; index < pages->nr; index += run) {
-		run = kvx_pages_run(pages, index);
+		run = min(kvx_pages_run(pages, index), max);
 		sg_set_page(sg, kvx_pages_at(pages, index), run << PAGE_SHIFT, 0);
 		sg = sg_next(sg);
+		cond_resched();
 	}
 	return 0;
 }
@@ -80,10 +86,10 @@ static int kvx_export_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *
 	/* A device that can do no DMA of its own. */
 	if (!attachment->dev->dma_mask)
 		return -ENODEV;
-	user = kzalloc(sizeof(*user), GFP_KERNEL);
+	user = kzalloc(sizeof(*user), GFP_KERNEL_ACCOUNT);
 	if (!user)
 		return -ENOMEM;
-	err = kvx_sg_fill(&user->table, &export->pool->pages);
+	err = kvx_sg_fill(&user->table, &export->pool->pages, attachment->dev);
 	if (err) {
 		kfree(user);
 		return err;
@@ -181,7 +187,7 @@ static int kvx_export_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 	unsigned long i;
 	void *at;
 
-	table = kvmalloc_array(pages->nr, sizeof(*table), GFP_KERNEL);
+	table = kvmalloc_array(pages->nr, sizeof(*table), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!table)
 		return -ENOMEM;
 	for (i = 0; i < pages->nr; i++)
@@ -270,6 +276,27 @@ struct kvx_pool *kvx_dmabuf_pool(const struct dma_buf *dmabuf)
 	return dmabuf->ops == &kvx_export_ops ? export->pool : NULL;
 }
 
+/*
+ * udmabuf of 6.12 takes the first page of a large folio for each of its pages: then the same page is
+ * seen again and again, and not what the exporter's other mappings show.
+ */
+static bool kvx_map_is_sound(const struct iosys_map *map, u64 bytes)
+{
+	struct page *page, *before = NULL;
+	u64 at;
+
+	if (!is_vmalloc_addr(map->vaddr))
+		return true;
+	for (at = 0; at < bytes; at += PAGE_SIZE) {
+		page = vmalloc_to_page(map->vaddr + at);
+		if (!page || page == before)
+			return false;
+		before = page;
+		cond_resched();
+	}
+	return true;
+}
+
 /**
  * kvx_dmabuf_map() - get at the memory of a dma-buf that a pool is of
  * @pool: its dmabuf is set
@@ -290,6 +317,8 @@ int kvx_dmabuf_map(struct kvx_pool *pool, struct kvxfer_hdr *hdr)
 	/* kvx_dmabuf_drop() undoes it. */
 	if (pool->map.is_iomem)
 		return kvx_refuse(hdr, -EOPNOTSUPP, KVXFER_REASON_DMABUF_IOMEM, 0);
+	if (!kvx_map_is_sound(&pool->map, pool->dmabuf->size))
+		return kvx_refuse(hdr, -EOPNOTSUPP, KVXFER_REASON_DMABUF_CPU, EIO);
 	return 0;
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_dmabuf_map);

@@ -16,6 +16,11 @@
  * kvx_pools_lock (mutex, pool.c)
  *	The table of pools and the hash of their names. Process context only.
  *
+ * kvx_export.lock (mutex, dmabuf.c)
+ *	Who has attached a dma-buf of a pool. Taken inside the dma-buf's reservation lock when it is
+ *	mapped for a device, without it when a device comes or goes or the CPU begins and ends; no
+ *	lock of ours is taken inside. Process context only.
+ *
  * kvx_quota_lock (mutex, quota.c)
  *	The users' accounts. Process context only.
  *
@@ -31,6 +36,9 @@
  *
  * struct kvx_pool
  *	A kref, see pool.c. Pools hold the module, agents (being files) do as well.
+ *
+ * struct kvx_export
+ *	Lives as long as its dma-buf, and holds its pool.
  */
 #ifndef KVX_H
 #define KVX_H

@@ -22,6 +22,9 @@
 /* Pinned pages come in batches of this many; a slot is a whole number of them. */
 #define KVX_PIN_BATCH		128UL
 
+/* No process is killed to make room for a pool: it is the pool that is refused. */
+#define KVX_TABLE_GFP		(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 static u32 kvx_mib(unsigned long nr)
 {
 	return nr >> (20 - PAGE_SHIFT);
@@ -45,7 +48,7 @@ static int kvx_pages_init(struct kvx_pages *pages, unsigned long nr, enum kvx_pa
 {
 	*pages = (struct kvx_pages){ .origin = origin };
 	pages->nr_slots = DIV_ROUND_UP(nr, KVX_SLOT_PAGES);
-	pages->slots = kvcalloc(pages->nr_slots, sizeof(*pages->slots), GFP_KERNEL_ACCOUNT);
+	pages->slots = kvcalloc(pages->nr_slots, sizeof(*pages->slots), KVX_TABLE_GFP);
 	if (pages->slots)
 		return 0;
 	pages->nr_slots = 0;
@@ -54,12 +57,12 @@ static int kvx_pages_init(struct kvx_pages *pages, unsigned long nr, enum kvx_pa
 
 static struct page **kvx_slot_table(unsigned long nr)
 {
-	return kvcalloc(nr, sizeof(struct page *), GFP_KERNEL_ACCOUNT);
+	return kvcalloc(nr, sizeof(struct page *), KVX_TABLE_GFP);
 }
 
 /*
- * Large pieces are worth a try at compaction but no more; for single pages much is done, but no
- * process is killed to make room for a pool: it is the pool that is refused.
+ * Large pieces are worth a try at compaction but no more; for single pages much is done, but see
+ * above.
  */
 static struct page *kvx_piece_alloc(unsigned int order, int node)
 {
@@ -219,9 +222,42 @@ static int kvx_pin_check(unsigned long addr, unsigned long nr, bool readonly,
 	return bad ? kvx_pin_why(addr, (at - addr) >> PAGE_SHIFT, readonly, hdr) : 0;
 }
 
-/* Append @nr pages from @addr. Where it stops, pages->nr says. */
+/*
+ * Are these what was asked for? The mapping that was looked at may have been replaced since. With
+ * @mapping, they must be that file's; without, of no file that is on a disk.
+ */
+static bool kvx_pages_are_right(struct page **table, unsigned long nr,
+				const struct address_space *mapping)
+{
+	const struct address_space *has;
+	bool right = true;
+	unsigned long i;
+
+	for (i = 0; i < nr && right; i++) {
+		struct folio *folio = page_folio(table[i]);
+
+		if (folio_test_anon(folio)) {
+			right = !mapping;
+			continue;
+		}
+		/* A file that is truncated meanwhile takes its inode away, but not at once. */
+		rcu_read_lock();
+		has = READ_ONCE(folio->mapping);
+		if (mapping)
+			right = has == mapping;
+		else
+			right = !has || kvx_sb_is_memory(has->host->i_sb);
+		rcu_read_unlock();
+	}
+	return right;
+}
+
+/*
+ * Append @nr pages from @addr, of @mapping if that is not NULL. Where it stops, pages->nr says.
+ */
 static int kvx_pages_pin_range(struct kvx_pages *pages, unsigned long addr, unsigned long nr,
-			       bool readonly, struct kvxfer_hdr *hdr, struct kvx_progress progress)
+			       bool readonly, const struct address_space *mapping,
+			       struct kvxfer_hdr *hdr, struct kvx_progress progress)
 {
 	const unsigned long start = pages->nr, end = start + nr;
 	unsigned long at, used, want;
@@ -244,7 +280,12 @@ static int kvx_pages_pin_range(struct kvx_pages *pages, unsigned long addr, unsi
 		flags = kvx_pin_flags(at, &want, readonly);
 		got = pin_user_pages_fast(at, want, flags, slot->table + used);
 		if (got > 0) {
+			bool right = kvx_pages_are_right(slot->table + used, got, mapping);
+
 			pages->nr += got;
+			if (!right)
+				return kvx_refuse(hdr, -EFAULT, KVXFER_REASON_RANGE_FAULT,
+						  pages->nr - start - 1);
 			used += got;
 			if (used == KVX_SLOT_PAGES || pages->nr == end)
 				kvx_slot_compress(slot, used);
@@ -284,7 +325,7 @@ int kvx_pages_pin(struct kvx_pages *pages, unsigned long addr, unsigned long nr,
 	err = kvx_pages_init(pages, nr, readonly ? KVX_PAGES_PINNED_CLEAN : KVX_PAGES_PINNED);
 	if (err)
 		return kvx_refuse(hdr, err, KVXFER_REASON_NO_MEMORY, 0);
-	err = kvx_pages_pin_range(pages, addr, nr, readonly, hdr, progress);
+	err = kvx_pages_pin_range(pages, addr, nr, readonly, NULL, hdr, progress);
 	if (err)
 		kvx_pages_free(pages);
 	return err;
@@ -322,7 +363,8 @@ int kvx_pages_pin_file(struct kvx_pages *pages, struct file *file, unsigned long
 					 kvx_mib(pages->nr));
 			break;
 		}
-		err = kvx_pages_pin_range(pages, addr, window, false, hdr, progress);
+		err = kvx_pages_pin_range(pages, addr, window, false, file->f_mapping, hdr,
+					  progress);
 		vm_munmap(addr, window << PAGE_SHIFT);
 		if (err)
 			break;

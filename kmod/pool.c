@@ -3,10 +3,10 @@
  * Pools: memory that the system owns.
  *
  * A pool is held by references: one of each agent that has it open (struct kvx_pool_open), one of
- * each mapping, one of its name. When the last goes, so does the memory. All pools of the node are
- * in kvx_pools from when they are complete until then; those with a name are found by walking it by
- * way of kvx_pool_names. Neither table holds a reference: a pool leaves them under kvx_pools_lock
- * before it dies, and is taken from them only with kref_get_unless_zero().
+ * each mapping, one of each dma-buf of it, one of its name. When the last goes, so does the memory.
+ * All pools of the node are in kvx_pools from when they are complete until then; those with a name
+ * are in kvx_pool_names, too. Neither table holds a reference of its own: the last one goes only
+ * under kvx_pools_lock, and takes the pool out; who finds a pool there under that lock may take one.
  *
  * The registrations of a pool with RDMA devices, {device -> registration}, will hang on struct
  * kvx_pool.
@@ -71,6 +71,7 @@ static void kvx_pool_free(struct kvx_pool *pool)
 	}
 	if (pool->file)
 		fput(pool->file);
+	put_pid(pool->pid);
 	kvx_quota_pool_freed(bytes);
 	kfree(pool);
 	module_put(THIS_MODULE);
@@ -133,7 +134,7 @@ static struct kvx_pool *kvx_pool_new(enum kvxfer_pool_kind kind)
 	pool->page_bytes = PAGE_SIZE;
 	pool->uid = current_fsuid();
 	pool->gid = current_fsgid();
-	pool->pid = task_tgid_nr(current);
+	pool->pid = get_pid(task_tgid(current));
 	return pool;
 }
 
@@ -221,8 +222,12 @@ struct kvx_pool_open {
 	bool write;
 };
 
-/* Takes over the caller's reference to @pool, when it succeeds. */
-static int kvx_pool_attach(struct kvx_agent *agent, struct kvx_pool *pool, bool write, u32 *out)
+/*
+ * A number for @pool in @agent, which is only reserved yet: kvx_pool_opened() or kvx_pool_undo() must
+ * follow. Takes over the caller's reference to @pool, when it succeeds.
+ */
+static int kvx_pool_attach(struct kvx_agent *agent, struct kvx_pool *pool, bool write, u32 *handle,
+			   struct kvx_pool_open **out)
 {
 	struct kvx_pool_open *open = kmalloc(sizeof(*open), GFP_KERNEL_ACCOUNT);
 	int err;
@@ -231,13 +236,14 @@ static int kvx_pool_attach(struct kvx_agent *agent, struct kvx_pool *pool, bool 
 		return -ENOMEM;
 	open->pool = pool;
 	open->write = write;
-	err = xa_alloc(&agent->pools, out, open, XA_LIMIT(1, KVX_POOL_HANDLE_MAX),
+	err = xa_alloc(&agent->pools, handle, NULL, XA_LIMIT(1, KVX_POOL_HANDLE_MAX),
 		       GFP_KERNEL_ACCOUNT);
 	if (err) {
 		kfree(open);
 		return err;
 	}
 	atomic_inc(&pool->opens);
+	*out = open;
 	return 0;
 }
 
@@ -277,20 +283,32 @@ struct kvx_pool *kvx_pool_get(struct kvx_agent *agent, u32 handle, bool *write)
 EXPORT_SYMBOL_IF_KUNIT(kvx_pool_get);
 
 /**
+ * kvx_pool_opened() - the caller has been told of a pool that it has just got
+ * @agent: who asked
+ * @handle: the pool's number in it
+ * @open: the pool
+ *
+ * Context: process, may sleep.
+ */
+void kvx_pool_opened(struct kvx_agent *agent, u32 handle, struct kvx_pool_open *open)
+{
+	/* In a place that is reserved this cannot fail. */
+	xa_store(&agent->pools, handle, open, GFP_KERNEL_ACCOUNT);
+}
+EXPORT_SYMBOL_IF_KUNIT(kvx_pool_opened);
+
+/**
  * kvx_pool_undo() - the caller could not be told of a pool that it has just got
  * @agent: who asked
  * @handle: the pool's number in it
+ * @open: the pool
  * @made: it was made, not opened: its name goes, too
  *
  * Context: process, may sleep, for long when the pool is large.
  */
-void kvx_pool_undo(struct kvx_agent *agent, u32 handle, bool made)
+void kvx_pool_undo(struct kvx_agent *agent, u32 handle, struct kvx_pool_open *open, bool made)
 {
-	struct kvx_pool_open *open = xa_erase(&agent->pools, handle);
-
-	/* Another thread of the agent may have guessed the number and closed it. */
-	if (!open)
-		return;
+	xa_release(&agent->pools, handle);
 	if (made)
 		kvx_pool_unname(open->pool);
 	kvx_pool_detach(open);
@@ -415,7 +433,7 @@ static bool kvx_pool_size_fits(u64 bytes)
 
 /* Charge, fill, publish, attach: what all pools go through. @fill has the pages. */
 static int kvx_pool_finish(struct kvx_agent *agent, struct kvx_pool *pool, u64 bytes,
-			   struct kvxfer_hdr *hdr, u32 *out,
+			   struct kvxfer_hdr *hdr, u32 *handle, struct kvx_pool_open **out,
 			   int (*fill)(struct kvx_pool *pool, unsigned long nr, void *cmd),
 			   void *cmd)
 {
@@ -434,7 +452,7 @@ static int kvx_pool_finish(struct kvx_agent *agent, struct kvx_pool *pool, u64 b
 		err = kvx_pool_publish(pool, hdr);
 	}
 	if (!err)
-		err = kvx_pool_attach(agent, pool, !pool->readonly, out);
+		err = kvx_pool_attach(agent, pool, !pool->readonly, handle, out);
 	if (err)
 		kvx_pool_unname(pool);
 	return err;
@@ -457,11 +475,13 @@ static int kvx_pool_fill(struct kvx_pool *pool, unsigned long nr, void *arg)
  * kvx_pool_create() - KVXFER_IOC_POOL_CREATE
  * @agent: who asks
  * @cmd: see &struct kvxfer_pool_create
+ * @out: set to what kvx_pool_opened() is to be given
  *
  * Context: process, may sleep, for long when the pool is large.
  * Return: 0 or what the command promises.
  */
-int kvx_pool_create(struct kvx_agent *agent, struct kvxfer_pool_create *cmd)
+int kvx_pool_create(struct kvx_agent *agent, struct kvxfer_pool_create *cmd,
+		    struct kvx_pool_open **out)
 {
 	const bool memfd = cmd->hdr.flags & KVXFER_POOL_CREATE_MEMFD;
 	struct kvx_pool *pool;
@@ -485,8 +505,8 @@ int kvx_pool_create(struct kvx_agent *agent, struct kvxfer_pool_create *cmd)
 	if (!err && pool->name[0] && kvx_pool_name_taken(pool->name))
 		err = kvx_refuse(&cmd->hdr, -EEXIST, KVXFER_REASON_POOL_NAME_TAKEN, 0);
 	if (!err)
-		err = kvx_pool_finish(agent, pool, bytes, &cmd->hdr, &cmd->out_pool, kvx_pool_fill,
-				      cmd);
+		err = kvx_pool_finish(agent, pool, bytes, &cmd->hdr, &cmd->out_pool, out,
+				      kvx_pool_fill, cmd);
 	if (err) {
 		kvx_pool_put(pool);
 		return err;
@@ -501,11 +521,12 @@ EXPORT_SYMBOL_IF_KUNIT(kvx_pool_create);
  * kvx_pool_open() - KVXFER_IOC_POOL_OPEN
  * @agent: who asks
  * @cmd: see &struct kvxfer_pool_open
+ * @out: set to what kvx_pool_opened() is to be given
  *
  * Context: process, may sleep.
  * Return: 0 or what the command promises.
  */
-int kvx_pool_open(struct kvx_agent *agent, struct kvxfer_pool_open *cmd)
+int kvx_pool_open(struct kvx_agent *agent, struct kvxfer_pool_open *cmd, struct kvx_pool_open **out)
 {
 	const bool write = cmd->hdr.flags & KVXFER_POOL_OPEN_WRITE;
 	struct kvx_pool *pool;
@@ -525,7 +546,7 @@ int kvx_pool_open(struct kvx_agent *agent, struct kvxfer_pool_open *cmd)
 	mutex_unlock(&kvx_pools_lock);
 	if (err)
 		return err;
-	err = kvx_pool_attach(agent, pool, write, &cmd->out_pool);
+	err = kvx_pool_attach(agent, pool, write, &cmd->out_pool, out);
 	if (err) {
 		kvx_pool_put(pool);
 		return err;
@@ -562,11 +583,12 @@ static int kvx_pool_fill_user(struct kvx_pool *pool, unsigned long nr, void *arg
  * kvx_pool_pin() - KVXFER_IOC_POOL_PIN
  * @agent: who asks
  * @cmd: see &struct kvxfer_pool_pin
+ * @out: set to what kvx_pool_opened() is to be given
  *
  * Context: process, may sleep, for long when the range is large.
  * Return: 0 or what the command promises.
  */
-int kvx_pool_pin(struct kvx_agent *agent, struct kvxfer_pool_pin *cmd)
+int kvx_pool_pin(struct kvx_agent *agent, struct kvxfer_pool_pin *cmd, struct kvx_pool_open **out)
 {
 	struct kvx_pool *pool;
 	u64 end;
@@ -579,7 +601,7 @@ int kvx_pool_pin(struct kvx_agent *agent, struct kvxfer_pool_pin *cmd)
 	if (!pool)
 		return -ENOMEM;
 	pool->readonly = cmd->hdr.flags & KVXFER_POOL_PIN_READONLY;
-	err = kvx_pool_finish(agent, pool, cmd->bytes, &cmd->hdr, &cmd->out_pool,
+	err = kvx_pool_finish(agent, pool, cmd->bytes, &cmd->hdr, &cmd->out_pool, out,
 			      kvx_pool_fill_user, cmd);
 	if (err)
 		kvx_pool_put(pool);
@@ -634,7 +656,12 @@ int kvx_pool_close(struct kvx_agent *agent, struct kvxfer_pool_close *cmd)
 				   offsetof(struct kvxfer_pool_close, reserved));
 	if (err)
 		return err;
-	open = xa_erase(&agent->pools, cmd->pool);
+	/* Only what is open: a number may be reserved for a pool that is on its way. */
+	xa_lock(&agent->pools);
+	open = xa_load(&agent->pools, cmd->pool);
+	if (open)
+		__xa_erase(&agent->pools, cmd->pool);
+	xa_unlock(&agent->pools);
 	if (!open)
 		return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_POOL_UNKNOWN, cmd->pool);
 	kvx_pool_detach(open);
@@ -709,7 +736,7 @@ int kvx_pool_stat(struct kvx_agent *agent, struct kvxfer_pool_stat *cmd)
 	cmd->out_opens = atomic_read(&pool->opens);
 	cmd->out_maps = atomic_read(&pool->maps);
 	cmd->out_linked = READ_ONCE(pool->linked);
-	cmd->out_pid = pool->pid;
+	cmd->out_pid = pid_vnr(pool->pid);
 	cmd->out_page_bytes = pool->page_bytes;
 	cmd->out_bytes = pool->bytes;
 	cmd->out_age_ns = ktime_get_ns() - pool->born_ns;
@@ -772,7 +799,7 @@ static int kvx_pool_fill_dmabuf(struct kvx_pool *pool, unsigned long nr, void *a
 
 /* A pool of another driver's dma-buf. Takes over the caller's reference to it. */
 static int kvx_pool_import(struct kvx_agent *agent, struct dma_buf *dmabuf, bool write,
-			   struct kvxfer_pool_dmabuf *cmd)
+			   struct kvxfer_pool_dmabuf *cmd, struct kvx_pool_open **out)
 {
 	struct kvx_pool *pool = kvx_pool_new(KVXFER_POOL_DMABUF);
 	int err;
@@ -785,7 +812,7 @@ static int kvx_pool_import(struct kvx_agent *agent, struct dma_buf *dmabuf, bool
 	pool->readonly = !write;
 	cmd->out_bytes = dmabuf->size;
 	if (kvx_pool_size_is_sound(dmabuf->size))
-		err = kvx_pool_finish(agent, pool, dmabuf->size, &cmd->hdr, &cmd->out_pool,
+		err = kvx_pool_finish(agent, pool, dmabuf->size, &cmd->hdr, &cmd->out_pool, out,
 				      kvx_pool_fill_dmabuf, cmd);
 	else
 		err = kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_POOL_SIZE, 0);
@@ -798,15 +825,18 @@ static int kvx_pool_import(struct kvx_agent *agent, struct dma_buf *dmabuf, bool
  * kvx_pool_dmabuf() - KVXFER_IOC_POOL_DMABUF
  * @agent: who asks
  * @cmd: see &struct kvxfer_pool_dmabuf
+ * @out: set to what kvx_pool_opened() is to be given
  *
  * Context: process, may sleep.
  * Return: 0 or what the command promises.
  */
-int kvx_pool_dmabuf(struct kvx_agent *agent, struct kvxfer_pool_dmabuf *cmd)
+int kvx_pool_dmabuf(struct kvx_agent *agent, struct kvxfer_pool_dmabuf *cmd,
+		    struct kvx_pool_open **out)
 {
 	const bool write = !(cmd->hdr.flags & KVXFER_POOL_DMABUF_READONLY);
 	struct dma_buf *dmabuf = dma_buf_get(cmd->fd);
 	struct kvx_pool *own;
+	fmode_t mode;
 	int err;
 
 	if (IS_ERR(dmabuf)) {
@@ -815,18 +845,19 @@ int kvx_pool_dmabuf(struct kvx_agent *agent, struct kvxfer_pool_dmabuf *cmd)
 					err;
 	}
 	own = kvx_dmabuf_pool(dmabuf);
-	if (write && !(dmabuf->file->f_mode & FMODE_WRITE)) {
+	mode = write ? FMODE_READ | FMODE_WRITE : FMODE_READ;
+	if ((dmabuf->file->f_mode & mode) != mode) {
 		err = kvx_refuse(&cmd->hdr, -EACCES, KVXFER_REASON_DMABUF_ACCESS, 0);
 		dma_buf_put(dmabuf);
 	} else if (own) {
 		kref_get(&own->ref);
 		dma_buf_put(dmabuf);
 		cmd->out_bytes = own->bytes;
-		err = kvx_pool_attach(agent, own, write, &cmd->out_pool);
+		err = kvx_pool_attach(agent, own, write, &cmd->out_pool, out);
 		if (err)
 			kvx_pool_put(own);
 	} else {
-		err = kvx_pool_import(agent, dmabuf, write, cmd);
+		err = kvx_pool_import(agent, dmabuf, write, cmd, out);
 	}
 	cmd->out_mmap_offset = kvx_pool_mmap_offset(cmd->out_pool);
 	return err;

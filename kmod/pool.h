@@ -19,7 +19,9 @@
 struct dma_buf;
 struct file;
 struct kvx_agent;
+struct kvx_pool_open;
 struct kvx_quota;
+struct pid;
 
 /**
  * struct kvx_pool - memory that the system owns
@@ -67,7 +69,7 @@ struct kvx_pool {
 	kuid_t uid;
 	kgid_t gid;
 	u16 mode;
-	pid_t pid;
+	struct pid *pid;
 	u64 born_ns;
 	atomic_t opens;
 	atomic_t maps;
@@ -80,19 +82,23 @@ extern struct mutex kvx_pools_lock;
 struct kvx_pool *kvx_pool_get(struct kvx_agent *agent, u32 handle, bool *write);
 void kvx_pool_put(struct kvx_pool *pool);
 void kvx_pool_put_async(struct kvx_pool *pool);
-void kvx_pool_undo(struct kvx_agent *agent, u32 handle, bool made);
+void kvx_pool_opened(struct kvx_agent *agent, u32 handle, struct kvx_pool_open *open);
+void kvx_pool_undo(struct kvx_agent *agent, u32 handle, struct kvx_pool_open *open, bool made);
 void kvx_pools_drop(struct kvx_agent *agent);
 int kvx_pools_init(void);
 void kvx_pools_exit(void);
 
-int kvx_pool_create(struct kvx_agent *agent, struct kvxfer_pool_create *cmd);
-int kvx_pool_open(struct kvx_agent *agent, struct kvxfer_pool_open *cmd);
-int kvx_pool_pin(struct kvx_agent *agent, struct kvxfer_pool_pin *cmd);
+int kvx_pool_create(struct kvx_agent *agent, struct kvxfer_pool_create *cmd,
+		    struct kvx_pool_open **out);
+int kvx_pool_open(struct kvx_agent *agent, struct kvxfer_pool_open *cmd,
+		  struct kvx_pool_open **out);
+int kvx_pool_pin(struct kvx_agent *agent, struct kvxfer_pool_pin *cmd, struct kvx_pool_open **out);
 int kvx_pool_unlink(struct kvx_agent *agent, struct kvxfer_pool_unlink *cmd);
 int kvx_pool_close(struct kvx_agent *agent, struct kvxfer_pool_close *cmd);
 int kvx_pool_stat(struct kvx_agent *agent, struct kvxfer_pool_stat *cmd);
 int kvx_pool_export(struct kvx_agent *agent, struct kvxfer_pool_export *cmd, struct file **file);
-int kvx_pool_dmabuf(struct kvx_agent *agent, struct kvxfer_pool_dmabuf *cmd);
+int kvx_pool_dmabuf(struct kvx_agent *agent, struct kvxfer_pool_dmabuf *cmd,
+		    struct kvx_pool_open **out);
 
 /* dmabuf.c */
 struct dma_buf *kvx_dmabuf_export(struct kvx_pool *pool);

@@ -91,7 +91,7 @@ static const struct {
 		"POOL_READONLY", "the pool is open for reading only", NULL },
 	[KVXFER_REASON_DMABUF_KIND] = { "DMABUF_KIND", "the file is no dma-buf", NULL },
 	[KVXFER_REASON_DMABUF_ACCESS] = {
-		"DMABUF_ACCESS", "the dma-buf is open for reading only", NULL },
+		"DMABUF_ACCESS", "the dma-buf is not open for what is asked of it", NULL },
 	[KVXFER_REASON_DMABUF_CPU] = {
 		"DMABUF_CPU", "the dma-buf's exporter gives the CPU no way to its memory",
 		": it says errno %u" },

@@ -114,4 +114,16 @@ static inline long proc_number(const char *path, const char *key)
 	return n;
 }
 
+/* The number that a file holds. */
+static inline long proc_value(const char *path)
+{
+	char text[32] = "";
+	int fd = open(path, O_RDONLY);
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		FAIL("%s: errno %d", path, errno);
+	close(fd);
+	return atol(text);
+}
+
 #endif /* KVX_TEST_H */

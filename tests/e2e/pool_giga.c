@@ -23,12 +23,7 @@ static const char *nr_file(int node)
 
 static int nr_pages(int node)
 {
-	char text[16] = "";
-	int fd = open(nr_file(node), O_RDONLY);
-
-	CHECK(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	return atoi(text);
+	return proc_value(nr_file(node));
 }
 
 TEST(a_memfd_of_a_page_of_a_gigabyte_becomes_a_pool)

@@ -84,10 +84,12 @@ static void rdma_write(struct ibv_qp *qp, struct ibv_cq *cq, struct ibv_mr *mr, 
 		.wr.rdma = { .remote_addr = (uintptr_t)to, .rkey = mr->rkey },
 	}, *bad;
 	struct ibv_wc wc = {};
+	int n;
 
 	CHECK_EQ(ibv_post_send(qp, &wr, &bad), 0);
-	while (!ibv_poll_cq(cq, 1, &wc))
+	while (!(n = ibv_poll_cq(cq, 1, &wc)))
 		sched_yield();
+	CHECK_EQ(n, 1);
 	CHECK_EQ(wc.status, IBV_WC_SUCCESS);
 }
 

@@ -25,12 +25,14 @@ static int fixture_init(struct kunit *test)
 {
 	struct fixture *fix = kunit_kzalloc(test, sizeof(*fix), GFP_KERNEL);
 	struct kvxfer_pool_create cmd = { .bytes = POOL_BYTES, .mode = 0600 };
+	struct kvx_pool_open *open;
 
 	KUNIT_ASSERT_NOT_NULL(test, fix);
 	test->priv = fix;
 	fix->agent = kvx_agent_open();
 	KUNIT_ASSERT_FALSE(test, IS_ERR(fix->agent));
-	KUNIT_ASSERT_EQ(test, kvx_pool_create(fix->agent, &cmd), 0);
+	KUNIT_ASSERT_EQ(test, kvx_pool_create(fix->agent, &cmd, &open), 0);
+	kvx_pool_opened(fix->agent, cmd.out_pool, open);
 	fix->pool = kvx_pool_get(fix->agent, cmd.out_pool, NULL);
 	KUNIT_ASSERT_NOT_NULL(test, fix->pool);
 	fix->dmabuf = kvx_dmabuf_export(fix->pool);

@@ -109,7 +109,7 @@
  * @KVXFER_REASON_POOL_KIND: a pool of this kind cannot do that; @index is &enum kvxfer_pool_kind
  * @KVXFER_REASON_POOL_READONLY: the agent has the pool open for reading only
  * @KVXFER_REASON_DMABUF_KIND: the file is no dma-buf
- * @KVXFER_REASON_DMABUF_ACCESS: the dma-buf's descriptor does not allow writing
+ * @KVXFER_REASON_DMABUF_ACCESS: the dma-buf's descriptor does not allow what is asked for
  * @KVXFER_REASON_DMABUF_CPU: the dma-buf's exporter gives the CPU no way to its memory; @index is
  *	the errno it gave
  * @KVXFER_REASON_DMABUF_IOMEM: the dma-buf's memory is a device's, not the machine's
@@ -412,7 +412,7 @@ struct kvxfer_pool_close {
  * @out_opens: how many agents have it open
  * @out_maps: how many mappings there are
  * @out_linked: 1 as long as it has its name
- * @out_pid: process that made it
+ * @out_pid: process that made it, as the caller's PID namespace sees it; 0 if it is not in there
  * @out_page_bytes: bytes of a page of the file it is of; the page size for others
  * @out_bytes: its size
  * @out_age_ns: how long ago it was made
@@ -481,7 +481,7 @@ struct kvxfer_pool_export {
 /**
  * struct kvxfer_pool_dmabuf - ioctl(KVXFER_IOC_POOL_DMABUF): another driver's memory
  * @hdr: flags: KVXFER_POOL_DMABUF_*
- * @fd: a dma-buf, open for both ways but with DMABUF_READONLY
+ * @fd: a dma-buf, open for both ways; with DMABUF_READONLY, for reading
  * @out_pool: its number in this agent
  * @out_bytes: its size
  * @out_mmap_offset: mmap() of the device just there maps it, if its exporter can
