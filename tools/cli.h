@@ -37,6 +37,9 @@ void cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cli_usage(const struct cli_command *cmd, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* The word that getopt_long() stumbled over. */
+const char *cli_word(char **argv);
+
 /* Say what the library's last error was; returns CLI_FAILED. */
 int cli_failed(void);
 
@@ -46,6 +49,9 @@ struct kvx_agent *cli_open(const char *device);
 /* units.c: "64G", "512MiB", "4096", 1024 to a step; the other way, as short as is exact. */
 bool cli_parse_size(const char *text, uint64_t *bytes);
 void cli_format_size(char text[16], uint64_t bytes);
+
+/* Digits and nothing else, of @base (0: as in C), up to @max. */
+bool cli_parse_number(const char *text, int base, uint64_t max, uint64_t *number);
 
 /* A bar on a terminal, and nothing elsewhere; who works counts in @done. Begins as zeros. */
 struct cli_bar {

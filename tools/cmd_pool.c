@@ -194,7 +194,6 @@ static int pool(int argc, char **argv)
 	const char *what = argc > 1 ? argv[1] : "";
 	bool json = false, seeded = false, zero = false, check = false;
 	uint64_t seed = 0;
-	char *end = "";
 	int opt;
 
 	argc--;
@@ -202,10 +201,9 @@ static int pool(int argc, char **argv)
 	if (!strcmp(what, "create"))
 		return pool_create(argc, argv);
 	while (argc > 0 && (opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (opt == 's')
-			seed = strtoull(optarg, &end, 0);
-		if (opt == '?' || *end)
-			return cli_usage(&cli_pool, "what is '%s'?", argv[optind - 1]);
+		if (opt == '?' ||
+		    (opt == 's' && !cli_parse_number(optarg, 0, UINT64_MAX, &seed)))
+			return cli_usage(&cli_pool, "what is '%s'?", cli_word(argv));
 		json |= opt == 'j';
 		seeded |= opt == 's';
 		zero |= opt == 'z';

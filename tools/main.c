@@ -43,6 +43,16 @@ void cli_error(const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+const char *cli_word(char **argv)
+{
+	const char *next = argv[optind];
+
+	/* Of letters in one word, optind passes the word only with the last. */
+	if (next && next[0] == '-' && next[1] != '-' && optopt && strchr(next, optopt))
+		return next;
+	return argv[optind - 1];
+}
+
 int cli_failed(void)
 {
 	cli_error("%s", kvx_last_error()->text);

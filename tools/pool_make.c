@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <grp.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,19 +19,18 @@
 
 #include "cli.h"
 
-#define HUGE_PAGE	(2ULL << 20)
+#define HUGE_PAGE	((uint64_t)2 << 20)
 
 static bool parse_group(const char *text, int *gid)
 {
 	const struct group *group = getgrnam(text);
-	char *end;
+	uint64_t n;
 
-	if (group) {
-		*gid = group->gr_gid;
-		return true;
-	}
-	*gid = strtol(text, &end, 10);
-	return *text && !*end;
+	/* -1 stands for none, to the library and to chown(). */
+	if (!group && !cli_parse_number(text, 10, INT_MAX, &n))
+		return false;
+	*gid = group ? group->gr_gid : n;
+	return true;
 }
 
 /* A pool as words want it. */
@@ -43,8 +43,32 @@ struct wish {
 	bool huge;
 };
 
+/* What the kernel would not take whatever the machine is. */
+static bool check_wish(const struct wish *wish, char why[256])
+{
+	const uint64_t page = wish->huge ? HUGE_PAGE : (uint64_t)sysconf(_SC_PAGESIZE);
+	const size_t length = strlen(wish->name);
+	char size[16];
+
+	if (!length || length >= KVX_NAME_MAX) {
+		snprintf(why, 256, "a name has 1 to %d characters", KVX_NAME_MAX - 1);
+		return false;
+	}
+	for (size_t i = 0; i < length; i++)
+		if (wish->name[i] < ' ' || wish->name[i] > '~') {
+			snprintf(why, 256, "a name is of printable ASCII");
+			return false;
+		}
+	if (wish->bytes % page) {
+		cli_format_size(size, page);
+		snprintf(why, 256, "the size of this kind of pool is a multiple of %s", size);
+		return false;
+	}
+	return true;
+}
+
 /* What is wrong with the words goes to @why; they are "create NAME SIZE [OPTION...]". */
-static bool parse_wish(int argc, char **argv, struct wish *wish, char why[128])
+static bool parse_wish(int argc, char **argv, struct wish *wish, char why[256])
 {
 	static const struct option options[] = {
 		{ "numa", required_argument, NULL, 'n' },
@@ -53,37 +77,46 @@ static bool parse_wish(int argc, char **argv, struct wish *wish, char why[128])
 		{ "group", required_argument, NULL, 'g' },
 		{}
 	};
-	char *end;
+	uint64_t n;
 	int opt;
+	bool ok;
 
 	*wish = (struct wish){ .mode = 0660, .node = -1, .gid = -1 };
 	/* Begin anew: there may have been another line. */
 	optind = 0;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		end = "";
-		if (opt == 'n')
-			wish->node = strtol(optarg, &end, 10);
-		else if (opt == 'm')
-			wish->mode = strtoul(optarg, &end, 8);
-		else if (opt == 'k' && (!strcmp(optarg, "hugetlb") || !strcmp(optarg, "kernel")))
-			wish->huge = optarg[0] == 'h';
-		else if (opt != 'g' || !parse_group(optarg, &wish->gid))
-			end = "?";
-		if (*end || (opt == 'n' && wish->node < 0)) {
-			snprintf(why, 128, "what is '%s'?", opt == '?' ? argv[optind - 1] : optarg);
+		if (opt == '?') {
+			snprintf(why, 256, "what is '%s'?", cli_word(argv));
+			return false;
+		}
+		ok = true;
+		if (opt == 'n') {
+			ok = cli_parse_number(optarg, 10, INT_MAX, &n);
+			wish->node = n;
+		} else if (opt == 'm') {
+			ok = cli_parse_number(optarg, 8, 0666, &n) && !(n & ~0666ULL);
+			wish->mode = n;
+		} else if (opt == 'k') {
+			wish->huge = !strcmp(optarg, "hugetlb");
+			ok = wish->huge || !strcmp(optarg, "kernel");
+		} else if (opt == 'g') {
+			ok = parse_group(optarg, &wish->gid);
+		}
+		if (!ok) {
+			snprintf(why, 256, "what is '%s'?", optarg);
 			return false;
 		}
 	}
 	if (argc - optind != 2) {
-		snprintf(why, 128, "a new pool wants a name and a size");
+		snprintf(why, 256, "a new pool wants a name and a size");
 		return false;
 	}
 	wish->name = argv[optind];
 	if (!cli_parse_size(argv[optind + 1], &wish->bytes) || !wish->bytes) {
-		snprintf(why, 128, "'%s' is no size: 64G, 512MiB, 2097152", argv[optind + 1]);
+		snprintf(why, 256, "'%s' is no size: 64G, 512MiB, 2097152", argv[optind + 1]);
 		return false;
 	}
-	return true;
+	return check_wish(wish, why);
 }
 
 /* A memfd of 2 MiB pages, sealed as the kernel wants it. */
@@ -93,8 +126,12 @@ static int huge_memfd(uint64_t bytes)
 
 	if (fd >= 0 && !ftruncate(fd, bytes) && !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK))
 		return fd;
-	if (fd >= 0)
+	if (fd >= 0) {
+		const int err = errno;
+
 		close(fd);
+		errno = err;
+	}
 	return -1;
 }
 
@@ -115,32 +152,35 @@ static bool bind_to(int node)
 static bool make_huge(struct kvx_agent *agent, const struct wish *wish, struct kvx_pool_opts *opts,
 		      char why[256])
 {
-	const uint64_t pages = (wish->bytes + HUGE_PAGE - 1) / HUGE_PAGE;
+	const struct kvx_error *last;
 	struct kvx_pool *pool;
-	int err;
+	bool scarce, ok;
 
-	if (wish->bytes % HUGE_PAGE) {
-		snprintf(why, 256, "a pool of huge pages is a multiple of 2MiB");
-		return false;
-	}
 	if (wish->node >= 0 && !bind_to(wish->node)) {
 		snprintf(why, 256, "there is no NUMA node %d", wish->node);
 		return false;
 	}
 	opts->node = -1;
 	opts->memfd = huge_memfd(wish->bytes);
-	err = opts->memfd < 0 ? -1 : kvx_pool_create(agent, &pool, wish->bytes, opts);
-	if (opts->memfd < 0 || err == -ENOMEM || err == -EFAULT)
+	ok = opts->memfd >= 0 && !kvx_pool_create(agent, &pool, wish->bytes, opts);
+	/* Reserved too few of: seen when the file gets its size, or when it gets its pages. */
+	last = kvx_last_error();
+	scarce = opts->memfd < 0 ? errno == ENOMEM :
+				   last->reason == KVXFER_REASON_NO_MEMORY ||
+				   last->reason == KVXFER_REASON_RANGE_FAULT;
+	if (!ok && scarce)
 		snprintf(why, 256, "there are not enough free huge pages of 2 MiB; for %" PRIu64
 			 " more: sudo sysctl vm.nr_hugepages=N, or nr_hugepages of the node in /sys",
-			 pages);
-	else if (err)
-		snprintf(why, 256, "%s", kvx_last_error()->text);
+			 wish->bytes / HUGE_PAGE);
+	else if (!ok && opts->memfd < 0)
+		snprintf(why, 256, "a file of huge pages cannot be had: %s", strerror(errno));
+	else if (!ok)
+		snprintf(why, 256, "%s", last->text);
 	if (opts->memfd >= 0)
 		close(opts->memfd);
 	if (wish->node >= 0)
 		bind_to(-1);
-	return !err;
+	return ok;
 }
 
 static bool make(struct kvx_agent *agent, const struct wish *wish, char why[256])
@@ -190,7 +230,7 @@ int pool_create(int argc, char **argv)
  * --- load ---------------------------------------------------------------------------------------
  */
 
-#define WORDS_MAX	16
+#define WORDS_MAX	64
 
 /* Splits @line where it stands; what follows a # is a remark. */
 static int split(char *line, char *words[WORDS_MAX])
@@ -200,6 +240,7 @@ static int split(char *line, char *words[WORDS_MAX])
 
 	line[strcspn(line, "#")] = '\0';
 	words[n++] = "create";
+	/* More words than there are options are refused as what they are: too many. */
 	for (char *word = strtok_r(line, " \t\r\n", &save); word && n < WORDS_MAX - 1;
 	     word = strtok_r(NULL, " \t\r\n", &save))
 		words[n++] = word;
@@ -225,8 +266,10 @@ static bool load_line(struct kvx_agent *agent, const struct wish *wish, char why
 		printf("%s: %s made\n", wish->name, size);
 		return true;
 	}
-	if (st.bytes != wish->bytes || st.kind != kind || st.mode != wish->mode ||
-	    (wish->gid != -1 && st.gid != (uint32_t)wish->gid) ||
+	/* One that somebody else has made is not the one that is wanted, whatever it looks like. */
+	if (st.uid != geteuid() || st.bytes != wish->bytes || st.kind != kind ||
+	    st.mode != wish->mode ||
+	    st.gid != (wish->gid == -1 ? getegid() : (gid_t)wish->gid) ||
 	    (wish->node >= 0 && wish->node < KVX_NODES &&
 	     st.node_bytes[wish->node] != wish->bytes)) {
 		snprintf(why, 256, "a pool '%s' is there, and differs: see kvxfer pool show",

@@ -18,9 +18,11 @@ bool cli_parse_size(const char *text, uint64_t *bytes)
 	uint64_t n;
 	int shift = 0;
 
+	if (text[0] < '0' || text[0] > '9')
+		return false;
 	errno = 0;
 	n = strtoull(text, &end, 10);
-	if (errno || end == text || text[0] == '-')
+	if (errno)
 		return false;
 	if (*end) {
 		step = strchr(steps, *end);
@@ -35,6 +37,18 @@ bool cli_parse_size(const char *text, uint64_t *bytes)
 		return false;
 	*bytes = n << shift;
 	return true;
+}
+
+bool cli_parse_number(const char *text, int base, uint64_t max, uint64_t *number)
+{
+	char *end;
+
+	/* strtoull() takes a minus, blanks, nothing at all. */
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	errno = 0;
+	*number = strtoull(text, &end, base);
+	return !errno && !*end && *number <= max;
 }
 
 void cli_format_size(char text[16], uint64_t bytes)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -42,6 +43,14 @@ static int explain_quota(struct kvx_agent *agent, int err, const char *what, uin
 			 " (parameter quota_pools) [EDQUOT]", what, info.quota_pools,
 			 info.quota_pools_used);
 	return kvx_fail_again(was.reason, was.index);
+}
+
+/* Of a memfd or a dma-buf, which both can say it. */
+static uint64_t file_bytes(int fd)
+{
+	const off_t end = lseek(fd, 0, SEEK_END);
+
+	return end < 0 ? 0 : end;
 }
 
 static struct kvx_pool *new_pool(struct kvx_agent *agent, const char *what)
@@ -94,6 +103,8 @@ int kvx_pool_create(struct kvx_agent *agent, struct kvx_pool **out, uint64_t byt
 			  sizeof(create));
 	if (err) {
 		free(pool);
+		if (!bytes)
+			bytes = file_bytes(opts.memfd);
 		return explain_quota(agent, err, "create pool", bytes);
 	}
 	pool->handle = create.out_pool;
@@ -179,7 +190,7 @@ int kvx_pool_import(struct kvx_agent *agent, struct kvx_pool **out, int dmabuf, 
 	err = kvx_command(agent, KVXFER_IOC_POOL_DMABUF, "import pool", &cmd.hdr, sizeof(cmd));
 	if (err) {
 		free(pool);
-		return err;
+		return explain_quota(agent, err, "import pool", file_bytes(dmabuf));
 	}
 	pool->handle = cmd.out_pool;
 	pool->bytes = cmd.out_bytes;

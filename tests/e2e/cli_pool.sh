@@ -29,9 +29,10 @@ what_goes_wrong_is_said()
 	expect_exit 1 "$kvxfer" pool show twice
 	expect_exit 1 "$kvxfer" pool create node 1M --numa 99
 	expect_exit 1 "$kvxfer" pool create much 1000T
-	expect_exit 1 "$kvxfer" pool create mode 1M --mode 0777
 	for words in '' 'create x' 'create x 12Q' 'create x -1' 'create x 0' 'create x 1M --kind gold' \
-		'create x 1M --mode rw' 'create x 1M --numa -1' 'list x' 'show' 'rm' 'rm x --json' 'nonsense' \
+		'create x 1M --mode rw' 'create x 1M --numa -1' 'create x 1M --numa 4294967296' 'create x 1M --mode 0777' \
+		'create x 1M --group -1' 'create x 1M --group 4294967295' 'create x 1M --mode 40000000660' 'create x 5000' \
+		'create x 3M --kind hugetlb' 'list x' 'show' 'rm' 'rm x --json' 'nonsense' \
 		'fill' 'fill x --seed q' 'fill x --seed 1 --zero' 'sum' 'sum x --zero' 'list --check' 'load a b'; do
 		# shellcheck disable=SC2086
 		expect_exit 2 "$kvxfer" pool $words
@@ -124,8 +125,43 @@ pools_of_huge_pages_are_made_on_their_node()
 		until [ "$("$kvxfer" pool list --json)" = '[]' ]; do :; done
 		echo 0 >/sys/devices/system/node/node$node/hugepages/hugepages-2048kB/nr_hugepages
 	done
-	expect_exit 1 "$kvxfer" pool create huge 3M --kind hugetlb
+	expect_exit 2 "$kvxfer" pool create huge 3M --kind hugetlb
+}
+
+names_of_pools_are_completed_and_never_run()
+{
+	PATH=$KVX_BUILD/bin:$PATH
+	. "$KVX_TOP/tools/system/kvxfer.bash-completion"
+	"$kvxfer" pool create good-1.a 4K
+	# shellcheck disable=SC2016
+	"$kvxfer" pool create '$(touch${IFS}/run/owned)' 4K
+	# shellcheck disable=SC2016
+	"$kvxfer" pool create '`touch${IFS}/run/owned`' 4K
+	COMP_WORDS=(kvxfer pool show '') COMP_CWORD=3 COMPREPLY=()
+	_kvxfer
+	[ "${COMPREPLY[*]}" = good-1.a ] || fail "${COMPREPLY[*]}"
+	[ ! -e /run/owned ]
+	"$kvxfer" pool rm good-1.a
+	# shellcheck disable=SC2016
+	"$kvxfer" pool rm '$(touch${IFS}/run/owned)'
+	# shellcheck disable=SC2016
+	"$kvxfer" pool rm '`touch${IFS}/run/owned`'
+}
+
+somebody_elses_pool_is_not_the_one_that_is_wanted()
+{
+	local out
+	mkdir -p /etc/kvxfer
+	chmod 666 /dev/kvxfer
+	busybox su nobody -s /bin/sh -c "'$kvxfer' pool create mine 1M"
+	echo 'mine 1M' >/etc/kvxfer/pools.conf
+	out=$("$kvxfer" pool load 2>&1) && fail 'it worked'
+	grep -q "a pool 'mine' is there, and differs" <<<"$out"
+	"$kvxfer" pool rm mine
+	chmod 660 /dev/kvxfer
+	rm /etc/kvxfer/pools.conf
 }
 
 ktap a_pool_is_made_shown_and_removed what_goes_wrong_is_said sizes_are_understood the_words_of_a_pool_are_known \
-	the_file_of_pools_is_made_once_and_nothing_else_is_touched pools_of_huge_pages_are_made_on_their_node
+	the_file_of_pools_is_made_once_and_nothing_else_is_touched pools_of_huge_pages_are_made_on_their_node \
+	names_of_pools_are_completed_and_never_run somebody_elses_pool_is_not_the_one_that_is_wanted

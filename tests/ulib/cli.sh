@@ -121,6 +121,13 @@ load_says_which_line_is_wrong()
 	grep -qF "$dir:6: what is '--colour'?" <<<"$out"
 	grep -qF "$dir:7: what is '--mode'?" <<<"$out"
 	[ "$(wc -l <<<"$out")" = 4 ] || fail "$out"
+	printf '%s\n' "$(printf '%064d' 1) 1M" 'odd 5000' 'huge 3M --kind hugetlb' 'x 1M -yz' 'm 1M --mode 0777' >"$dir"
+	out=$("$kvxfer" pool load --check "$dir" 2>&1) && fail 'it worked'
+	grep -qF ":1: a name has 1 to 63 characters" <<<"$out"
+	grep -qF ":2: the size of this kind of pool is a multiple of 4KiB" <<<"$out"
+	grep -qF ":3: the size of this kind of pool is a multiple of 2MiB" <<<"$out"
+	grep -qF ":4: what is '-yz'?" <<<"$out"
+	grep -qF ":5: what is '0777'?" <<<"$out"
 	expect_exit 1 "$kvxfer" pool load --check /nowhere/pools.conf
 }
 
