@@ -22,8 +22,9 @@
 #include "trace.h"
 
 /*
- * What a command makes stands behind its struct, where no user sees it, and is given to the agent or
- * to the process only when the caller has been told: before that nobody else can have taken it away.
+ * What a command makes stands behind its struct, where no user sees it, and is given to the agent
+ * or to the process only when the caller has been told: before that nobody else can have taken it
+ * away.
  */
 union kvx_cmd {
 	struct kvxfer_hdr hdr;

@@ -277,8 +277,8 @@ struct kvx_pool *kvx_dmabuf_pool(const struct dma_buf *dmabuf)
 }
 
 /*
- * udmabuf of 6.12 takes the first page of a large folio for each of its pages: then the same page is
- * seen again and again, and not what the exporter's other mappings show.
+ * udmabuf of 6.12 takes the first page of a large folio for each of its pages: then the same page
+ * is seen again and again, and not what the exporter's other mappings show.
  */
 static bool kvx_map_is_sound(const struct iosys_map *map, u64 bytes)
 {

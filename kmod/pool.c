@@ -6,7 +6,8 @@
  * each mapping, one of each dma-buf of it, one of its name. When the last goes, so does the memory.
  * All pools of the node are in kvx_pools from when they are complete until then; those with a name
  * are in kvx_pool_names, too. Neither table holds a reference of its own: the last one goes only
- * under kvx_pools_lock, and takes the pool out; who finds a pool there under that lock may take one.
+ * under kvx_pools_lock, and takes the pool out; who finds a pool there under that lock may take
+ * one.
  *
  * The registrations of a pool with RDMA devices, {device -> registration}, will hang on struct
  * kvx_pool.
@@ -223,8 +224,8 @@ struct kvx_pool_open {
 };
 
 /*
- * A number for @pool in @agent, which is only reserved yet: kvx_pool_opened() or kvx_pool_undo() must
- * follow. Takes over the caller's reference to @pool, when it succeeds.
+ * A number for @pool in @agent, which is only reserved yet: kvx_pool_opened() or kvx_pool_undo()
+ * must follow. Takes over the caller's reference to @pool, when it succeeds.
  */
 static int kvx_pool_attach(struct kvx_agent *agent, struct kvx_pool *pool, bool write, u32 *handle,
 			   struct kvx_pool_open **out)

@@ -14,7 +14,8 @@ static inline void *map_file(int fd, size_t bytes)
 }
 
 /* @fd is a dma-buf of @bytes, seen at @at; it becomes a pool, and shows the same. */
-static inline void import_and_compare(struct kvx_agent *agent, int fd, unsigned char *at, uint64_t bytes)
+static inline void import_and_compare(struct kvx_agent *agent, int fd, unsigned char *at,
+				      uint64_t bytes)
 {
 	struct kvx_pool *pool;
 	unsigned char *seen;

@@ -260,7 +260,7 @@ TEST(a_udmabuf_of_huge_pages_is_not_taken_for_what_it_is_not)
 	struct kvx_pool *pool;
 	int fd;
 
-	/* Debian's 6.12 has both; its udmabuf shows the kernel the first page of each again and again. */
+	/* 6.12's udmabuf shows the kernel the first page of each huge one again and again. */
 	if (!on_debian() || kernel_is_6_1())
 		goto out;
 	put_file("/proc/sys/vm/nr_hugepages", "2");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Threads of one agent against each other: numbers are small and can be guessed, so what one thread is
- * being given, another closes.
+ * Threads of one agent against each other: numbers are small and can be guessed, so what one thread
+ * is being given, another closes.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
