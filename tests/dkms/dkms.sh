@@ -33,6 +33,8 @@ machine()
 {
 	find /var/lib/dkms /usr/src/kvxfer-* -maxdepth 2 -printf '%p %T@\n' 2>/dev/null | sort
 }
+# The package brings a folder of its own.
+need dkms
 before=$(machine)
 
 debian_6_1() { round debian-6.1; }
