@@ -18,6 +18,7 @@
 #include "abi.h"
 #include "compat.h"
 #include "kvx.h"
+#include "layouts.h"
 #include "pool.h"
 #include "quota.h"
 #include "trace.h"
@@ -89,6 +90,7 @@ struct kvx_agent *kvx_agent_open(void)
 	kref_init(&agent->ref);
 	init_waitqueue_head(&agent->wait);
 	xa_init_flags(&agent->pools, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
+	xa_init_flags(&agent->layouts, XA_FLAGS_ACCOUNT);
 	kvx_agent_name_from_task(agent->name);
 
 	mutex_lock(&kvx_agents_lock);
@@ -149,6 +151,7 @@ void kvx_agent_close(struct kvx_agent *agent)
 	xa_erase(&kvx_agents, agent->id);
 	kvx_agents_count--;
 	mutex_unlock(&kvx_agents_lock);
+	kvx_layouts_drop(agent);
 	kvx_pools_drop(agent);
 	kvx_agent_put(agent);
 }
@@ -167,7 +170,7 @@ int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd)
 	cmd->out_abi_version = KVXFER_ABI_VERSION;
 	cmd->out_size_max = KVXFER_SIZE_MAX;
 	cmd->out_features = KVXFER_FEATURE_AGENT | KVXFER_FEATURE_POOL |
-			    KVXFER_FEATURE_DMABUF;
+			    KVXFER_FEATURE_DMABUF | KVXFER_FEATURE_LAYOUT;
 	cmd->out_boot_id = kvx_boot_id;
 	cmd->out_epoch = agent->epoch;
 	cmd->out_agent_id = agent->id;
@@ -189,7 +192,8 @@ int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd)
  * @cmd: see &struct kvxfer_agent_set
  *
  * Context: process, may sleep.
- * Return: 0, -EINVAL, or -EEXIST when another agent has the worker_id.
+ * Return: 0, -EINVAL, -EEXIST when another agent has the worker_id, or -EBUSY when handles hold the
+ * one that the agent has.
  */
 int kvx_agent_set(struct kvx_agent *agent, struct kvxfer_agent_set *cmd)
 {
@@ -220,6 +224,10 @@ int kvx_agent_set(struct kvx_agent *agent, struct kvxfer_agent_set *cmd)
 					 holder->id);
 			goto out_unlock;
 		}
+		if (agent->worker_id_used && !holder) {
+			err = kvx_refuse(&cmd->hdr, -EBUSY, KVXFER_REASON_WORKER_ID_USED, 0);
+			goto out_unlock;
+		}
 		hash_del(&agent->hash);
 		agent->worker_id = cmd->worker_id;
 		hash_add(kvx_workers, &agent->hash, agent->worker_id);
@@ -232,6 +240,24 @@ out_unlock:
 	return err;
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_agent_set);
+
+/**
+ * kvx_agent_fix_worker_id() - its worker_id goes into a handle: from now on it stays
+ * @agent: the agent
+ *
+ * Context: process, may sleep.
+ * Return: the worker_id.
+ */
+u64 kvx_agent_fix_worker_id(struct kvx_agent *agent)
+{
+	u64 worker_id;
+
+	mutex_lock(&kvx_agents_lock);
+	agent->worker_id_used = true;
+	worker_id = agent->worker_id;
+	mutex_unlock(&kvx_agents_lock);
+	return worker_id;
+}
 
 /**
  * kvx_agents_init() - before the first open

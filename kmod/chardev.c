@@ -18,6 +18,7 @@
 
 #include "abi.h"
 #include "kvx.h"
+#include "layouts.h"
 #include "pool.h"
 #include "trace.h"
 
@@ -53,6 +54,12 @@ union kvx_cmd {
 		struct kvxfer_pool_dmabuf cmd;
 		struct kvx_pool_open *open;
 	} pool_dmabuf;
+	struct {
+		struct kvxfer_layout_register cmd;
+		struct kvx_registered *reg;
+	} layout_register;
+	struct kvxfer_layout_unregister layout_unregister;
+	struct kvxfer_layout_stat layout_stat;
 };
 
 /**
@@ -125,6 +132,21 @@ static int kvx_op_pool_dmabuf(struct kvx_agent *agent, union kvx_cmd *cmd)
 	return kvx_pool_dmabuf(agent, &cmd->pool_dmabuf.cmd, &cmd->pool_dmabuf.open);
 }
 
+static int kvx_op_layout_register(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_layout_register(agent, &cmd->layout_register.cmd, &cmd->layout_register.reg);
+}
+
+static int kvx_op_layout_unregister(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_layout_unregister(agent, &cmd->layout_unregister);
+}
+
+static int kvx_op_layout_stat(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_layout_stat(agent, &cmd->layout_stat);
+}
+
 static void kvx_done_pool_create(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
 	kvx_pool_opened(agent, cmd->pool_create.cmd.out_pool, cmd->pool_create.open);
@@ -148,6 +170,11 @@ static void kvx_done_pool_dmabuf(struct kvx_agent *agent, const union kvx_cmd *c
 static void kvx_done_pool_export(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
 	fd_install(cmd->pool_export.cmd.out_fd, cmd->pool_export.file);
+}
+
+static void kvx_done_layout_register(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_layout_registered(agent, cmd->layout_register.reg);
 }
 
 static void kvx_undo_pool_create(struct kvx_agent *agent, const union kvx_cmd *cmd)
@@ -174,6 +201,11 @@ static void kvx_undo_pool_export(struct kvx_agent *agent, const union kvx_cmd *c
 static void kvx_undo_pool_dmabuf(struct kvx_agent *agent, const union kvx_cmd *cmd)
 {
 	kvx_pool_undo(agent, cmd->pool_dmabuf.cmd.out_pool, cmd->pool_dmabuf.open, false);
+}
+
+static void kvx_undo_layout_register(struct kvx_agent *agent, const union kvx_cmd *cmd)
+{
+	kvx_layout_undo(agent, cmd->layout_register.reg);
 }
 
 static const struct kvx_op kvx_ops[] = {
@@ -250,6 +282,26 @@ static const struct kvx_op kvx_ops[] = {
 		.handler = kvx_op_pool_dmabuf,
 		.done = kvx_done_pool_dmabuf,
 		.undo = kvx_undo_pool_dmabuf,
+	},
+	[_IOC_NR(KVXFER_IOC_LAYOUT_REGISTER)] = {
+		.size = sizeof(struct kvxfer_layout_register),
+		.min = offsetofend(struct kvxfer_layout_register, out_bytes),
+		.out = true,
+		.handler = kvx_op_layout_register,
+		.done = kvx_done_layout_register,
+		.undo = kvx_undo_layout_register,
+	},
+	[_IOC_NR(KVXFER_IOC_LAYOUT_UNREGISTER)] = {
+		.size = sizeof(struct kvxfer_layout_unregister),
+		.min = offsetofend(struct kvxfer_layout_unregister, id),
+		.handler = kvx_op_layout_unregister,
+	},
+	[_IOC_NR(KVXFER_IOC_LAYOUT_STAT)] = {
+		.size = sizeof(struct kvxfer_layout_stat),
+		.min = offsetofend(struct kvxfer_layout_stat, out_bytes),
+		.flags = KVXFER_LAYOUT_STAT_NEXT,
+		.out = true,
+		.handler = kvx_op_layout_stat,
 	},
 };
 

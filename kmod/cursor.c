@@ -95,8 +95,8 @@ static enum kvx_shape_error kvx_shape_check_pieces(struct kvx_shape *shape)
 		if (src->inner_dim != dst->inner_dim)
 			return KVX_SHAPE_ELEMENT;
 		/* Tokens that follow each other in a region can follow each other over several. */
-		if (src->page_size != dst->page_size && src->format != KVX_FORMAT_NHD &&
-		    src->format != KVX_FORMAT_LATENT)
+		if (src->page_size != dst->page_size && src->format != KVXFER_FORMAT_NHD &&
+		    src->format != KVXFER_FORMAT_LATENT)
 			return KVX_SHAPE_PAGE;
 	} else if (src_bytes != dst_bytes) {
 		return KVX_SHAPE_PIECE;

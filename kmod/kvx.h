@@ -24,8 +24,9 @@
  * kvx_quota_lock (mutex, quota.c)
  *	The users' accounts. Process context only.
  *
- * xa_lock of struct kvx_agent.pools (spinlock)
- *	The pools that the agent has open. Process context only.
+ * xa_lock of struct kvx_agent.pools and .layouts (spinlocks)
+ *	The pools that the agent has open; its layouts. Neither is taken inside the other. Process
+ *	context only.
  *
  * DOC: Lifetimes
  *
@@ -36,6 +37,9 @@
  *
  * struct kvx_pool
  *	A kref, see pool.c. Pools hold the module, agents (being files) do as well.
+ *
+ * struct kvx_registered
+ *	A layout. A kref, see layouts.c. It holds its pools.
  *
  * struct kvx_export
  *	Lives as long as its dma-buf, and holds its pool.
@@ -57,7 +61,10 @@
  * @worker_id: unique on this node; under kvx_agents_lock
  * @name: padded with NUL; under kvx_agents_lock
  * @hash: link in the hash of worker_ids; under kvx_agents_lock
+ * @worker_id_used: handles hold its worker_id; under kvx_agents_lock
  * @pools: the pools it has open, by their numbers in it
+ * @layouts: the layouts it has registered, by their ids
+ * @layout_ids: how many ids have been given; they are never given again
  * @wait: where poll sleeps
  */
 struct kvx_agent {
@@ -67,7 +74,10 @@ struct kvx_agent {
 	u64 worker_id;
 	char name[KVXFER_NAME_MAX];
 	struct hlist_node hash;
+	bool worker_id_used;
 	struct xarray pools;
+	struct xarray layouts;
+	atomic_t layout_ids;
 	wait_queue_head_t wait;
 };
 
@@ -86,5 +96,6 @@ void kvx_agent_close(struct kvx_agent *agent);
 void kvx_agent_put(struct kvx_agent *agent);
 int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd);
 int kvx_agent_set(struct kvx_agent *agent, struct kvxfer_agent_set *cmd);
+u64 kvx_agent_fix_worker_id(struct kvx_agent *agent);
 
 #endif /* KVX_H */

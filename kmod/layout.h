@@ -15,80 +15,13 @@
 #ifndef KVX_LAYOUT_H
 #define KVX_LAYOUT_H
 
-#include <linux/types.h>
+#include <linux/kvxfer.h>
 
 #define KVX_PLACE_SHIFT		44
 #define KVX_PLACE_MASK		((1ULL << KVX_PLACE_SHIFT) - 1)
 
 #define KVX_OUTER_MAX		8
 #define KVX_DTYPE_WIDTH_MAX	8
-#define KVX_ENTRIES_MAX		4096
-
-/**
- * enum kvx_layout_error - what is wrong with a layout
- * @KVX_LAYOUT_OK: nothing
- * @KVX_LAYOUT_BLOCKS: no blocks
- * @KVX_LAYOUT_LAYERS: no layers
- * @KVX_LAYOUT_OUTER: the outer dimension is not 1 to KVX_OUTER_MAX
- * @KVX_LAYOUT_PAGE: no tokens in a page
- * @KVX_LAYOUT_INNER: no elements in a token
- * @KVX_LAYOUT_DTYPE: the width of an element is not 1 to KVX_DTYPE_WIDTH_MAX
- * @KVX_LAYOUT_ALIGNMENT: it is 0; or a base is no multiple of it, then the index is the base
- * @KVX_LAYOUT_FORMAT: there is no such format
- * @KVX_LAYOUT_ENTRIES: more than KVX_ENTRIES_MAX layers times outer
- * @KVX_LAYOUT_OVERFLOW: the whole is larger than a pool can be
- * @KVX_LAYOUT_BASES: another number of bases than this kind has; the index is that number
- * @KVX_LAYOUT_STRIDE: blocks are nearer to each other than a region is long
- * @KVX_LAYOUT_POOL: a base is in no pool; the index is the base
- * @KVX_LAYOUT_BOUNDS: regions of an entry lie beyond their pool; the index is the entry
- * @KVX_LAYOUT_OVERLAP: regions of two entries lie over each other; the index is the later one
- */
-enum kvx_layout_error {
-	KVX_LAYOUT_OK,
-	KVX_LAYOUT_BLOCKS,
-	KVX_LAYOUT_LAYERS,
-	KVX_LAYOUT_OUTER,
-	KVX_LAYOUT_PAGE,
-	KVX_LAYOUT_INNER,
-	KVX_LAYOUT_DTYPE,
-	KVX_LAYOUT_ALIGNMENT,
-	KVX_LAYOUT_FORMAT,
-	KVX_LAYOUT_ENTRIES,
-	KVX_LAYOUT_OVERFLOW,
-	KVX_LAYOUT_BASES,
-	KVX_LAYOUT_STRIDE,
-	KVX_LAYOUT_POOL,
-	KVX_LAYOUT_BOUNDS,
-	KVX_LAYOUT_OVERLAP,
-};
-
-/**
- * enum kvx_format - how the bytes of a region are to be read; must match on both sides
- * @KVX_FORMAT_NHD: token, head, dimension
- * @KVX_FORMAT_HND: head, token, dimension
- * @KVX_FORMAT_LATENT: token, latent: MLA
- * @KVX_FORMAT_OPAQUE: nobody's business
- */
-enum kvx_format {
-	KVX_FORMAT_NHD		= 1,
-	KVX_FORMAT_HND		= 2,
-	KVX_FORMAT_LATENT	= 3,
-	KVX_FORMAT_OPAQUE	= 4,
-};
-
-/**
- * enum kvx_layout_kind - how the entries' bases follow from those that are given
- * @KVX_LAYOUT_CONTIGUOUS: one base: [block][layer][outer]
- * @KVX_LAYOUT_BLOCK_FIRST: a base for each layer: [block][outer]
- * @KVX_LAYOUT_BLOCK_SECOND: a base for each layer: [outer][block]
- * @KVX_LAYOUT_TABLE: a base for each entry, and a stride
- */
-enum kvx_layout_kind {
-	KVX_LAYOUT_CONTIGUOUS	= 1,
-	KVX_LAYOUT_BLOCK_FIRST	= 2,
-	KVX_LAYOUT_BLOCK_SECOND	= 3,
-	KVX_LAYOUT_TABLE	= 4,
-};
 
 /**
  * struct kvx_geometry - what a layout is told of itself
@@ -99,7 +32,7 @@ enum kvx_layout_kind {
  * @inner_dim: elements of a token: heads times their dimension, or the latent
  * @dtype_width: bytes of an element
  * @alignment: given bases are multiples of it
- * @format: &enum kvx_format
+ * @format: &enum kvxfer_format
  */
 struct kvx_geometry {
 	__u32 num_blocks;
@@ -143,11 +76,10 @@ static inline __u64 kvx_place_offset(__u64 place)
 	return place & KVX_PLACE_MASK;
 }
 
-enum kvx_layout_error kvx_layout_init(struct kvx_layout *layout, const struct kvx_geometry *geo);
-enum kvx_layout_error kvx_layout_bases(struct kvx_layout *layout, enum kvx_layout_kind kind,
-				       const __u64 *given, __u32 nr_given, __u64 stride,
-				       __u32 *index);
-enum kvx_layout_error kvx_layout_check(const struct kvx_layout *layout, const __u64 *pool_bytes,
-				       __u32 nr_pools, __u32 *index);
+__u32 kvx_layout_init(struct kvx_layout *layout, const struct kvx_geometry *geo);
+__u32 kvx_layout_bases(struct kvx_layout *layout, __u32 kind, const __u64 *given, __u32 nr_given,
+		       __u64 stride, __u32 *index);
+__u32 kvx_layout_check(const struct kvx_layout *layout, const __u64 *pool_bytes, __u32 nr_pools,
+		       __u32 entry);
 
 #endif /* KVX_LAYOUT_H */

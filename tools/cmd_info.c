@@ -17,6 +17,7 @@ static const struct {
 	{ KVXFER_FEATURE_AGENT, "agent" },
 	{ KVXFER_FEATURE_POOL, "pool" },
 	{ KVXFER_FEATURE_DMABUF, "dmabuf" },
+	{ KVXFER_FEATURE_LAYOUT, "layout" },
 };
 
 #define NR_FEATURES	ARRAY_SIZE(features)

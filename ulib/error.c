@@ -97,6 +97,38 @@ static const struct {
 		": it says errno %u" },
 	[KVXFER_REASON_DMABUF_IOMEM] = {
 		"DMABUF_IOMEM", "the dma-buf's memory is a device's, not the machine's", NULL },
+	[KVXFER_REASON_WORKER_ID_USED] = {
+		"WORKER_ID_USED", "the worker_id is in handles already, and stays", NULL },
+	[KVXFER_REASON_LAYOUT_KIND] = { "LAYOUT_KIND", "there is no such kind of layout", NULL },
+	[KVXFER_REASON_LAYOUT_FORMAT] = { "LAYOUT_FORMAT", "there is no such format", NULL },
+	[KVXFER_REASON_LAYOUT_BLOCKS] = { "LAYOUT_BLOCKS", "num_blocks is 0", NULL },
+	[KVXFER_REASON_LAYOUT_LAYERS] = { "LAYOUT_LAYERS", "num_layers is 0", NULL },
+	[KVXFER_REASON_LAYOUT_OUTER] = { "LAYOUT_OUTER", "outer_dim is not 1 to 8", NULL },
+	[KVXFER_REASON_LAYOUT_PAGE] = { "LAYOUT_PAGE", "page_size is 0", NULL },
+	[KVXFER_REASON_LAYOUT_INNER] = { "LAYOUT_INNER", "inner_dim is 0", NULL },
+	[KVXFER_REASON_LAYOUT_DTYPE] = { "LAYOUT_DTYPE", "dtype_width is not 1 to 8", NULL },
+	[KVXFER_REASON_LAYOUT_ALIGNMENT] = {
+		"LAYOUT_ALIGNMENT", "alignment is 0, or a base is no multiple of it", ": base %u" },
+	[KVXFER_REASON_LAYOUT_ENTRIES] = {
+		"LAYOUT_ENTRIES", "num_layers times outer_dim is more than 4096", NULL },
+	[KVXFER_REASON_LAYOUT_OVERFLOW] = {
+		"LAYOUT_OVERFLOW", "the layout is larger than any number of bytes", NULL },
+	[KVXFER_REASON_LAYOUT_BASES] = {
+		"LAYOUT_BASES", "a layout of this kind has another number of bases", ": %u" },
+	[KVXFER_REASON_LAYOUT_STRIDE] = {
+		"LAYOUT_STRIDE", "block_stride is less than a region", NULL },
+	[KVXFER_REASON_LAYOUT_POOL] = {
+		"LAYOUT_POOL", "a base is in no pool that the agent has open", ": base %u" },
+	[KVXFER_REASON_LAYOUT_BOUNDS] = {
+		"LAYOUT_BOUNDS", "regions lie beyond their pool", ": those of entry %u" },
+	[KVXFER_REASON_LAYOUT_OVERLAP] = {
+		"LAYOUT_OVERLAP", "regions lie over those of an earlier entry",
+		": those of entry %u" },
+	[KVXFER_REASON_LAYOUT_IDS] = {
+		"LAYOUT_IDS", "this agent has registered 65535 layouts, and ids are not used again",
+		NULL },
+	[KVXFER_REASON_LAYOUT_UNKNOWN] = {
+		"LAYOUT_UNKNOWN", "the agent has no such layout", ": id %u" },
 };
 
 _Static_assert(ARRAY_SIZE(reasons) == KVXFER_REASON_NR, "a reason has no text");

@@ -11,6 +11,13 @@ struct kvx_agent {
 	int fd;
 };
 
+struct kvx_pool {
+	struct kvx_agent *agent;
+	uint32_t handle;
+	uint64_t bytes;
+	uint64_t mmap_offset;	/* 0: it cannot be mapped */
+};
+
 /* Run a command; @hdr is its struct, of which the size is set here. */
 int kvx_command(const struct kvx_agent *agent, unsigned long nr, const char *what,
 		struct kvxfer_hdr *hdr, size_t size);

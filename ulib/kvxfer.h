@@ -245,6 +245,117 @@ int kvx_pool_stat_next(struct kvx_agent *agent, uint32_t after, struct kvx_pool_
 /* Take the name away; the memory goes when nobody has the pool open or mapped. */
 int kvx_pool_unlink(struct kvx_agent *agent, const char *name);
 
+/*
+ * A handle: the name of a layout, on all nodes. The first word is the worker_id of its agent; the
+ * second has the layout's id in its low 16 bits and the agent's epoch above. Other than by these
+ * functions nothing is to be made of it.
+ */
+struct kvx_handle {
+	uint64_t worker_id;
+	uint64_t rest;
+};
+
+static inline unsigned int kvx_handle_layout_id(struct kvx_handle handle)
+{
+	return handle.rest & 0xffff;
+}
+
+static inline uint64_t kvx_handle_epoch(struct kvx_handle handle)
+{
+	return handle.rest >> 16;
+}
+
+/* How the bytes of a region are to be read; what is copied to each other must be of one format. */
+enum kvx_format {
+	KVX_FORMAT_NHD		= 1,	/* token, head, dimension */
+	KVX_FORMAT_HND		= 2,	/* head, token, dimension */
+	KVX_FORMAT_LATENT	= 3,	/* token, latent: MLA */
+	KVX_FORMAT_OPAQUE	= 4	/* nobody's business */
+};
+
+/* Which bases a layout is given, and what follows each. */
+enum kvx_layout_kind {
+	KVX_LAYOUT_CONTIGUOUS	= 1,	/* one: [block][layer][outer] */
+	KVX_LAYOUT_BLOCK_FIRST	= 2,	/* for each layer: [block][outer] */
+	KVX_LAYOUT_BLOCK_SECOND	= 3,	/* for each layer: [outer][block] */
+	KVX_LAYOUT_TABLE	= 4	/* for each (layer, outer), and block_stride */
+};
+
+/**
+ * struct kvx_layout_config - what a layout is
+ * @size: sizeof(struct kvx_layout_config), by KVX_LAYOUT_CONFIG_INIT
+ * @kind: enum kvx_layout_kind
+ * @format: enum kvx_format
+ * @num_blocks: at least 1
+ * @num_layers: at least 1
+ * @outer_dim: 2 for K and V, 1 for latents
+ * @page_size: tokens of a block
+ * @inner_dim: elements of a token: heads times their dimension, or the latent
+ * @dtype_width: bytes of an element, 1 to 8
+ * @alignment: of the bases' offsets
+ * @block_stride: with KVX_LAYOUT_TABLE, bytes from a block to the next; else 0
+ */
+struct kvx_layout_config {
+	size_t size;
+	uint32_t kind;
+	uint32_t format;
+	uint32_t num_blocks;
+	uint32_t num_layers;
+	uint32_t outer_dim;
+	uint32_t page_size;
+	uint32_t inner_dim;
+	uint32_t dtype_width;
+	uint32_t alignment;
+	uint64_t block_stride;
+};
+
+/* One tensor of K and V in 2-byte elements; the other numbers are to be set. */
+#define KVX_LAYOUT_CONFIG_INIT \
+	{ sizeof(struct kvx_layout_config), KVX_LAYOUT_CONTIGUOUS, KVX_FORMAT_NHD, 0, 0, 2, 0, 0, \
+	  2, 1, 0 }
+
+/* Where something of a layout begins. */
+struct kvx_layout_base {
+	struct kvx_pool *pool;
+	uint64_t offset;
+};
+
+/**
+ * struct kvx_layout_stat - what a layout has become
+ * @size: sizeof(struct kvx_layout_stat), by KVX_LAYOUT_STAT_INIT
+ * @handle: its handle
+ * @config: as it was registered
+ * @region_bytes: of a region: one (block, layer, outer)
+ * @block_stride: bytes from a block to the next
+ * @bytes: of all regions
+ * @pools: how many pools it is in
+ */
+struct kvx_layout_stat {
+	size_t size;
+	struct kvx_handle handle;
+	struct kvx_layout_config config;
+	uint64_t region_bytes;
+	uint64_t block_stride;
+	uint64_t bytes;
+	uint32_t pools;
+};
+
+#define KVX_LAYOUT_STAT_INIT \
+	{ sizeof(struct kvx_layout_stat), { 0, 0 }, { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, 0, 0, 0, \
+	  0 }
+
+/* Say where KV blocks are; the layout holds its pools until it is unregistered. */
+int kvx_layout_register(struct kvx_agent *agent, struct kvx_handle *handle,
+			const struct kvx_layout_config *config,
+			const struct kvx_layout_base *bases, size_t nr_bases);
+int kvx_layout_unregister(struct kvx_agent *agent, struct kvx_handle handle);
+
+/* What a layout of this agent is: that of @handle, or the first whose id is above @after. */
+int kvx_layout_stat(struct kvx_agent *agent, struct kvx_handle handle,
+		    struct kvx_layout_stat *stat);
+int kvx_layout_stat_next(struct kvx_agent *agent, unsigned int after,
+			 struct kvx_layout_stat *stat);
+
 /* Never NULL; good until this thread's next failing call. */
 const struct kvx_error *kvx_last_error(void);
 

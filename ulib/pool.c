@@ -13,13 +13,6 @@
 _Static_assert(KVX_CHUNK_ORDERS == KVXFER_CHUNK_ORDERS, "chunk orders");
 _Static_assert(KVX_NODES == KVXFER_NODES, "nodes");
 
-struct kvx_pool {
-	struct kvx_agent *agent;
-	uint32_t handle;
-	uint64_t bytes;
-	uint64_t mmap_offset;	/* 0: it cannot be mapped */
-};
-
 /* One that is too long arrives without its NUL, and is refused. */
 static void put_name(uint8_t field[KVXFER_NAME_MAX], const char *name)
 {

@@ -18,13 +18,13 @@ static const struct scene {
 	const char *name;
 	uint32_t blocks, layers, outer, page, inner, kind, used;
 } scenes[] = {
-	{ "Llama-8B, one tensor", 2048, 32, 2, 16, 1024, KVX_LAYOUT_CONTIGUOUS, 32 },
-	{ "Llama-8B, by layer", 2048, 32, 2, 16, 1024, KVX_LAYOUT_BLOCK_SECOND, 32 },
-	{ "Llama-70B TP8, one tensor", 2048, 80, 2, 16, 128, KVX_LAYOUT_CONTIGUOUS, 80 },
-	{ "Llama-70B TP8, by layer", 2048, 80, 2, 16, 128, KVX_LAYOUT_BLOCK_SECOND, 80 },
-	{ "Llama-70B TP8, one layer", 2048, 80, 2, 16, 128, KVX_LAYOUT_BLOCK_SECOND, 1 },
-	{ "DeepSeek-V3, by layer", 512, 61, 1, 64, 576, KVX_LAYOUT_BLOCK_FIRST, 61 },
-	{ "64 blocks of Qwen3-8B, by layer", 64, 36, 2, 16, 1024, KVX_LAYOUT_BLOCK_SECOND, 36 },
+	{ "Llama-8B, one tensor", 2048, 32, 2, 16, 1024, KVXFER_LAYOUT_CONTIGUOUS, 32 },
+	{ "Llama-8B, by layer", 2048, 32, 2, 16, 1024, KVXFER_LAYOUT_BLOCK_SECOND, 32 },
+	{ "Llama-70B TP8, one tensor", 2048, 80, 2, 16, 128, KVXFER_LAYOUT_CONTIGUOUS, 80 },
+	{ "Llama-70B TP8, by layer", 2048, 80, 2, 16, 128, KVXFER_LAYOUT_BLOCK_SECOND, 80 },
+	{ "Llama-70B TP8, one layer", 2048, 80, 2, 16, 128, KVXFER_LAYOUT_BLOCK_SECOND, 1 },
+	{ "DeepSeek-V3, by layer", 512, 61, 1, 64, 576, KVXFER_LAYOUT_BLOCK_FIRST, 61 },
+	{ "64 blocks of Qwen3-8B, by layer", 64, 36, 2, 16, 1024, KVXFER_LAYOUT_BLOCK_SECOND, 36 },
 };
 
 struct run {
@@ -67,9 +67,10 @@ static void set_up(struct run *run, const struct scene *scene, bool aged)
 {
 	const uint32_t of = scene->blocks * 4;
 	struct kvx_geometry geo = {
-		of, scene->layers, scene->outer, scene->page, scene->inner, 2, 1, KVX_FORMAT_HND,
+		of, scene->layers, scene->outer, scene->page, scene->inner, 2, 1, KVXFER_FORMAT_HND,
 	};
 	__u64 given[128];
+	const uint32_t nr = scene->kind == KVXFER_LAYOUT_CONTIGUOUS ? 1 : scene->layers;
 	uint32_t index;
 
 	run->scene = scene;
@@ -82,9 +83,7 @@ static void set_up(struct run *run, const struct scene *scene, bool aged)
 		layout->base = malloc(layout->nr_entries * sizeof(*layout->base));
 		for (uint32_t l = 0; l < scene->layers; l++)
 			given[l] = kvx_place(i, l * of * scene->outer * layout->region_bytes);
-		MUST(!kvx_layout_bases(layout, scene->kind, given,
-				       scene->kind == KVX_LAYOUT_CONTIGUOUS ? 1 : scene->layers, 0,
-				       &index));
+		MUST(!kvx_layout_bases(layout, scene->kind, given, nr, 0, &index));
 		run->ids[i] = malloc(scene->blocks * sizeof(*run->ids[i]));
 		make_ids(run->ids[i], scene->blocks, of, aged, i + 1);
 		side->layout = layout;

@@ -220,6 +220,41 @@ static int pool_export(void)
 	return err;
 }
 
+static int layout(void)
+{
+	struct kvxfer_layout_base bases[2] = {};
+	struct kvxfer_pool_create create = {
+		.hdr.size = sizeof(create), .bytes = RANGE_BYTES, .mode = 0600,
+	};
+	struct kvxfer_layout_register reg = {
+		.hdr.size = sizeof(reg), .kind = KVXFER_LAYOUT_BLOCK_SECOND,
+		.format = KVXFER_FORMAT_NHD, .num_blocks = 4, .num_layers = 2, .outer_dim = 2,
+		.page_size = 16, .inner_dim = 16, .dtype_width = 2, .alignment = 1, .nr_bases = 2,
+		.bases = (uintptr_t)bases,
+	};
+	struct kvxfer_layout_stat stat = { .hdr = { sizeof(stat), 1, 0, 0 } };
+	struct kvxfer_layout_unregister done = { .hdr.size = sizeof(done) };
+	struct kvxfer_pool_close close = { .hdr.size = sizeof(close) };
+	int err = 0;
+
+	if (ioctl(shared_fd, KVXFER_IOC_POOL_CREATE, &create))
+		return errno;
+	bases[0].pool = create.out_pool;
+	bases[1].pool = create.out_pool;
+	bases[1].offset = RANGE_BYTES / 2;
+	if (ioctl(shared_fd, KVXFER_IOC_LAYOUT_REGISTER, &reg))
+		err = errno;
+	if (!err && ioctl(shared_fd, KVXFER_IOC_LAYOUT_STAT, &stat))
+		err = errno;
+	done.id = reg.out_rest & 0xffff;
+	while (done.id && ioctl(shared_fd, KVXFER_IOC_LAYOUT_UNREGISTER, &done) && errno != ENOENT)
+		err = errno;
+	close.pool = create.out_pool;
+	while (ioctl(shared_fd, KVXFER_IOC_POOL_CLOSE, &close) && errno != ENOENT)
+		err = errno;
+	return err;
+}
+
 static int pool_memfd(void)
 {
 	struct kvxfer_pool_create create = {
@@ -285,6 +320,7 @@ TEST(pools_fail_whole)
 	nothing_is_lost(pool_user, (const int[]){ ENOMEM, EFAULT, 0, -1 });
 	nothing_is_lost(pool_memfd, (const int[]){ ENOMEM, EFAULT, ENOSPC, 0, -1 });
 	nothing_is_lost(pool_export, (const int[]){ ENOMEM, EFAULT, 0, -1 });
+	nothing_is_lost(layout, (const int[]){ ENOMEM, EFAULT, 0, -1 });
 	close(shared_fd);
 }
 

@@ -39,6 +39,12 @@ static const struct {
 	  sizeof(struct kvxfer_pool_export), ENOENT },
 	{ KVXFER_IOC_POOL_DMABUF, END_OF(struct kvxfer_pool_dmabuf, out_mmap_offset),
 	  sizeof(struct kvxfer_pool_dmabuf), EINVAL },
+	{ KVXFER_IOC_LAYOUT_REGISTER, END_OF(struct kvxfer_layout_register, out_bytes),
+	  sizeof(struct kvxfer_layout_register), EINVAL },
+	{ KVXFER_IOC_LAYOUT_UNREGISTER, END_OF(struct kvxfer_layout_unregister, id),
+	  sizeof(struct kvxfer_layout_unregister), ENOENT },
+	{ KVXFER_IOC_LAYOUT_STAT, END_OF(struct kvxfer_layout_stat, out_bytes),
+	  sizeof(struct kvxfer_layout_stat), ENOENT },
 };
 
 #define NR_COMMANDS	ARRAY_SIZE(commands)
@@ -243,6 +249,9 @@ TEST(every_unknown_flag_is_refused_by_number)
 		{ KVXFER_IOC_POOL_STAT, KVXFER_POOL_STAT_NAME | KVXFER_POOL_STAT_NEXT },
 		{ KVXFER_IOC_POOL_EXPORT, 0 },
 		{ KVXFER_IOC_POOL_DMABUF, KVXFER_POOL_DMABUF_READONLY },
+		{ KVXFER_IOC_LAYOUT_REGISTER, 0 },
+		{ KVXFER_IOC_LAYOUT_UNREGISTER, 0 },
+		{ KVXFER_IOC_LAYOUT_STAT, KVXFER_LAYOUT_STAT_NEXT },
 	};
 
 	setup();

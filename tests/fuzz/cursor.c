@@ -64,9 +64,9 @@ static bool layout(struct kvx_layout *layout, const struct kvx_geometry *like)
 		1 + number(), 1 + number() % 4, 1 + number() % 2, 1 + number(), 1 + number(),
 		1 + number() % 8, mostly(1), 1 + number() % 4,
 	};
-	enum kvx_layout_kind kind = mostly(1 + number() % 4);
+	enum kvxfer_layout_kind kind = mostly(1 + number() % 4);
 	__u32 nr, index;
-	enum kvx_layout_error err;
+	uint32_t err;
 	__u64 given[64], stride;
 
 	if (like) {
@@ -77,11 +77,11 @@ static bool layout(struct kvx_layout *layout, const struct kvx_geometry *like)
 		geo.dtype_width = mostly(like->dtype_width);
 		geo.format = mostly(like->format);
 	}
-	if (kvx_layout_init(layout, &geo) != KVX_LAYOUT_OK)
+	if (kvx_layout_init(layout, &geo) != 0)
 		return false;
-	must(layout->nr_entries <= KVX_ENTRIES_MAX);
+	must(layout->nr_entries <= KVXFER_LAYOUT_ENTRIES_MAX);
 	stride = layout->region_bytes + number();
-	nr = mostly(kind == KVX_LAYOUT_CONTIGUOUS ? 1 : kind == KVX_LAYOUT_TABLE ?
+	nr = mostly(kind == KVXFER_LAYOUT_CONTIGUOUS ? 1 : kind == KVXFER_LAYOUT_TABLE ?
 		    layout->nr_entries : geo.num_layers) % 64;
 	for (__u32 i = 0; i < nr; i++)
 		given[i] = i && number() % 4 ? given[i - 1] + layout->region_bytes *
@@ -89,7 +89,8 @@ static bool layout(struct kvx_layout *layout, const struct kvx_geometry *like)
 	layout->base = malloc(layout->nr_entries * sizeof(*layout->base));
 	err = kvx_layout_bases(layout, kind, given, nr, stride, &index);
 	if (!err)
-		err = kvx_layout_check(layout, pool_bytes, POOLS, &index);
+		for (index = 0; index < layout->nr_entries && !err; index++)
+			err = kvx_layout_check(layout, pool_bytes, POOLS, index);
 	if (err)
 		free(layout->base);
 	return !err;

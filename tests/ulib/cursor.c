@@ -26,7 +26,7 @@ static uint32_t rnd(uint32_t below)
 static const __u64 pool_bytes[POOLS] = { POOL_BYTES, POOL_BYTES - 100 };
 
 /* Byte for byte: does each region lie within its pool, and for itself? */
-static enum kvx_layout_error check_slowly(const struct kvx_layout *layout)
+static uint32_t check_slowly(const struct kvx_layout *layout)
 {
 	static uint8_t taken[POOLS][POOL_BYTES];
 
@@ -39,15 +39,26 @@ static enum kvx_layout_error check_slowly(const struct kvx_layout *layout)
 						    b * layout->block_stride + i;
 
 				if (pool >= POOLS)
-					return KVX_LAYOUT_POOL;
+					return KVXFER_REASON_LAYOUT_BOUNDS;
 				if (at >= pool_bytes[pool])
-					return KVX_LAYOUT_BOUNDS;
+					return KVXFER_REASON_LAYOUT_BOUNDS;
 				if (taken[pool][at]++)
-					return KVX_LAYOUT_OVERLAP;
+					return KVXFER_REASON_LAYOUT_OVERLAP;
 			}
 		}
 	}
-	return KVX_LAYOUT_OK;
+	return 0;
+}
+
+static uint32_t check_all(const struct kvx_layout *layout, uint32_t nr_pools, uint32_t *entry)
+{
+	uint32_t reason = 0;
+
+	for (*entry = 0; *entry < layout->nr_entries && !reason; ++*entry)
+		reason = kvx_layout_check(layout, pool_bytes, nr_pools, *entry);
+	if (reason)
+		--*entry;
+	return reason;
 }
 
 struct side {
@@ -60,32 +71,32 @@ struct side {
 /* A layout of @geo somewhere in the pools, that is sound; false when none was found. */
 static bool place_layout(struct side *side)
 {
-	const enum kvx_layout_kind kind = 1 + rnd(4);
-	enum kvx_layout_error err, slow;
+	const enum kvxfer_layout_kind kind = 1 + rnd(4);
+	uint32_t err, slow;
 	__u64 given[ENTRIES], stride = 0;
 	uint32_t nr = 1, index;
 
-	CHECK_EQ(kvx_layout_init(&side->layout, &side->geo), KVX_LAYOUT_OK);
+	CHECK_EQ(kvx_layout_init(&side->layout, &side->geo), 0);
 	side->layout.base = side->base;
-	if (kind == KVX_LAYOUT_TABLE) {
+	if (kind == KVXFER_LAYOUT_TABLE) {
 		nr = side->layout.nr_entries;
 		stride = side->layout.region_bytes * (1 + rnd(3)) + rnd(3);
-	} else if (kind != KVX_LAYOUT_CONTIGUOUS) {
+	} else if (kind != KVXFER_LAYOUT_CONTIGUOUS) {
 		nr = side->geo.num_layers;
 	}
 	/* One behind the other, with and without gaps; or anywhere, which is rarely sound. */
 	for (uint32_t i = 0; i < nr; i++) {
 		if (i && rnd(4))
 			given[i] = given[i - 1] +
-				   (kind == KVX_LAYOUT_TABLE ? side->layout.region_bytes :
+				   (kind == KVXFER_LAYOUT_TABLE ? side->layout.region_bytes :
 				    side->layout.region_bytes * side->geo.num_blocks *
 				    side->geo.outer_dim) + (rnd(4) ? 0 : rnd(3));
 		else
 			given[i] = kvx_place(rnd(POOLS), rnd(POOL_BYTES / 2));
 	}
 	err = kvx_layout_bases(&side->layout, kind, given, nr, stride, &index);
-	CHECK_EQ(err, KVX_LAYOUT_OK);
-	err = kvx_layout_check(&side->layout, pool_bytes, POOLS, &index);
+	CHECK_EQ(err, 0);
+	err = check_all(&side->layout, POOLS, &index);
 	slow = check_slowly(&side->layout);
 	CHECK_EQ(!err, !slow);
 	return !err;
@@ -272,8 +283,8 @@ TEST(cursors_give_what_the_reference_gives)
 		err = kvx_shape_init(&shape, scratch, &index);
 		if (err == KVX_SHAPE_PAGE) {
 			CHECK(src.geo.page_size != dst.geo.page_size);
-			CHECK(src.geo.format == KVX_FORMAT_HND ||
-			      src.geo.format == KVX_FORMAT_OPAQUE);
+			CHECK(src.geo.format == KVXFER_FORMAT_HND ||
+			      src.geo.format == KVXFER_FORMAT_OPAQUE);
 			continue;
 		}
 		/* Pieces may happen to be whole regions that are of other tokens. */
@@ -311,21 +322,21 @@ static uint32_t count_segments(struct kvx_shape *shape)
 }
 
 /* Two layers, K and V, 16 blocks of regions of 4 bytes. */
-static struct kvx_shape known_shape(enum kvx_layout_kind src, enum kvx_layout_kind dst)
+static struct kvx_shape known_shape(enum kvxfer_layout_kind src, enum kvxfer_layout_kind dst)
 {
-	const struct kvx_geometry geo = { 16, 2, 2, 2, 1, 2, 1, KVX_FORMAT_NHD };
-	const enum kvx_layout_kind kinds[2] = { src, dst };
+	const struct kvx_geometry geo = { 16, 2, 2, 2, 1, 2, 1, KVXFER_FORMAT_NHD };
+	const enum kvxfer_layout_kind kinds[2] = { src, dst };
 	const __u64 given[2] = { 0, 512 };
 	struct kvx_shape shape = {};
 	uint32_t index;
 
 	for (int i = 0; i < 2; i++) {
-		CHECK_EQ(kvx_layout_init(&known[i].layout, &geo), KVX_LAYOUT_OK);
+		CHECK_EQ(kvx_layout_init(&known[i].layout, &geo), 0);
 		known[i].layout.base = known[i].base;
 		CHECK_EQ(kvx_layout_bases(&known[i].layout, kinds[i], given,
-					  kinds[i] == KVX_LAYOUT_CONTIGUOUS ? 1 : 2, 0, &index),
-			 KVX_LAYOUT_OK);
-		CHECK_EQ(kvx_layout_check(&known[i].layout, pool_bytes, 1, &index), KVX_LAYOUT_OK);
+					  kinds[i] == KVXFER_LAYOUT_CONTIGUOUS ? 1 : 2, 0, &index),
+			 0);
+		CHECK_EQ(check_all(&known[i].layout, 1, &index), 0);
 	}
 	shape.src = (struct kvx_side){ .layout = &known[0].layout, .ids = known[0].ids, .nr = 4 };
 	shape.dst = (struct kvx_side){ .layout = &known[1].layout, .ids = known[1].ids, .nr = 4 };
@@ -338,8 +349,9 @@ static struct kvx_shape known_shape(enum kvx_layout_kind src, enum kvx_layout_ki
 
 TEST(blocks_go_whole_just_where_both_sides_have_them_whole)
 {
-	const enum kvx_layout_kind fc = KVX_LAYOUT_CONTIGUOUS, first = KVX_LAYOUT_BLOCK_FIRST;
-	const enum kvx_layout_kind second = KVX_LAYOUT_BLOCK_SECOND;
+	const enum kvxfer_layout_kind fc = KVXFER_LAYOUT_CONTIGUOUS;
+	const enum kvxfer_layout_kind first = KVXFER_LAYOUT_BLOCK_FIRST;
+	const enum kvxfer_layout_kind second = KVXFER_LAYOUT_BLOCK_SECOND;
 	struct kvx_shape shape = known_shape(fc, fc);
 
 	/* Four blocks in a row are one segment; apart from each other, four. */
@@ -381,7 +393,7 @@ TEST(blocks_go_whole_just_where_both_sides_have_them_whole)
 
 TEST(shapes_that_do_not_fit_are_refused_by_name)
 {
-	const enum kvx_layout_kind fc = KVX_LAYOUT_CONTIGUOUS;
+	const enum kvxfer_layout_kind fc = KVXFER_LAYOUT_CONTIGUOUS;
 	struct kvx_shape shape;
 	uint32_t scratch[64], index;
 
@@ -392,7 +404,7 @@ TEST(shapes_that_do_not_fit_are_refused_by_name)
 } while (0)
 	REFUSED(EMPTY, shape.src.nr = 0);
 	REFUSED(EMPTY, shape.dst.nr = 0);
-	REFUSED(FORMAT, known[1].layout.geo.format = KVX_FORMAT_HND);
+	REFUSED(FORMAT, known[1].layout.geo.format = KVXFER_FORMAT_HND);
 	REFUSED(ELEMENT, known[1].layout.geo.dtype_width = 1);
 	REFUSED(ELEMENT, known[1].layout.geo.inner_dim = 7);
 	REFUSED(OUTER, known[1].layout.geo.outer_dim = 1);
@@ -424,7 +436,7 @@ TEST(shapes_that_do_not_fit_are_refused_by_name)
 
 TEST(layouts_that_are_wrong_are_refused_by_name)
 {
-	const struct kvx_geometry good = { 16, 2, 2, 2, 1, 2, 4, KVX_FORMAT_NHD };
+	const struct kvx_geometry good = { 16, 2, 2, 2, 1, 2, 4, KVXFER_FORMAT_NHD };
 	struct kvx_geometry geo;
 	struct kvx_layout layout = {};
 	__u64 base[4], given[4] = { 0, 512, 64, 128 };
@@ -433,7 +445,7 @@ TEST(layouts_that_are_wrong_are_refused_by_name)
 #define REFUSED(reason, change) do {						\
 	geo = good;								\
 	change;									\
-	CHECK_EQ(kvx_layout_init(&layout, &geo), KVX_LAYOUT_##reason);		\
+	CHECK_EQ(kvx_layout_init(&layout, &geo), KVXFER_REASON_LAYOUT_##reason);		\
 } while (0)
 	REFUSED(BLOCKS, geo.num_blocks = 0);
 	REFUSED(LAYERS, geo.num_layers = 0);
@@ -451,35 +463,36 @@ TEST(layouts_that_are_wrong_are_refused_by_name)
 	REFUSED(OVERFLOW, (geo.page_size = UINT32_MAX, geo.num_blocks = UINT32_MAX,
 			   geo.num_layers = 2048));
 #undef REFUSED
-	CHECK_EQ(kvx_layout_init(&layout, &good), KVX_LAYOUT_OK);
+	CHECK_EQ(kvx_layout_init(&layout, &good), 0);
 	layout.base = base;
-	CHECK_EQ(kvx_layout_bases(&layout, KVX_LAYOUT_CONTIGUOUS, given, 2, 0, &index),
-		 KVX_LAYOUT_BASES);
+	CHECK_EQ(kvx_layout_bases(&layout, 5, given, 2, 0, &index), KVXFER_REASON_LAYOUT_KIND);
+	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_CONTIGUOUS, given, 2, 0, &index),
+		 KVXFER_REASON_LAYOUT_BASES);
 	CHECK_EQ(index, 1);
-	CHECK_EQ(kvx_layout_bases(&layout, KVX_LAYOUT_TABLE, given, 4, 3, &index),
-		 KVX_LAYOUT_STRIDE);
+	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_TABLE, given, 4, 3, &index),
+		 KVXFER_REASON_LAYOUT_STRIDE);
 	given[1] = 510;
-	CHECK_EQ(kvx_layout_bases(&layout, KVX_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
-		 KVX_LAYOUT_ALIGNMENT);
+	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
+		 KVXFER_REASON_LAYOUT_ALIGNMENT);
 	CHECK_EQ(index, 1);
 	given[1] = KVX_PLACE_MASK - 3;
-	CHECK_EQ(kvx_layout_bases(&layout, KVX_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
-		 KVX_LAYOUT_BOUNDS);
+	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
+		 KVXFER_REASON_LAYOUT_BOUNDS);
 	CHECK_EQ(index, 3);
 	given[1] = kvx_place(7, 0);
-	CHECK_EQ(kvx_layout_bases(&layout, KVX_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
-		 KVX_LAYOUT_OK);
-	CHECK_EQ(kvx_layout_check(&layout, pool_bytes, POOLS, &index), KVX_LAYOUT_POOL);
+	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
+		 0);
+	CHECK_EQ(check_all(&layout, POOLS, &index), KVXFER_REASON_LAYOUT_BOUNDS);
 	CHECK_EQ(index, 2);
 	given[1] = pool_bytes[0] - 16 * 8 + 4;
-	CHECK_EQ(kvx_layout_bases(&layout, KVX_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
-		 KVX_LAYOUT_OK);
-	CHECK_EQ(kvx_layout_check(&layout, pool_bytes, POOLS, &index), KVX_LAYOUT_BOUNDS);
+	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
+		 0);
+	CHECK_EQ(check_all(&layout, POOLS, &index), KVXFER_REASON_LAYOUT_BOUNDS);
 	given[1] = 16 * 8 - 4;
-	CHECK_EQ(kvx_layout_bases(&layout, KVX_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
-		 KVX_LAYOUT_OK);
-	CHECK_EQ(kvx_layout_check(&layout, pool_bytes, POOLS, &index), KVX_LAYOUT_OVERLAP);
-	CHECK_EQ(kvx_layout_bases(&layout, KVX_LAYOUT_TABLE, given, 4, UINT64_MAX, &index),
-		 KVX_LAYOUT_OK);
-	CHECK_EQ(kvx_layout_check(&layout, pool_bytes, POOLS, &index), KVX_LAYOUT_OVERFLOW);
+	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
+		 0);
+	CHECK_EQ(check_all(&layout, POOLS, &index), KVXFER_REASON_LAYOUT_OVERLAP);
+	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_TABLE, given, 4, UINT64_MAX, &index),
+		 0);
+	CHECK_EQ(check_all(&layout, POOLS, &index), KVXFER_REASON_LAYOUT_OVERFLOW);
 }

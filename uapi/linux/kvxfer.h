@@ -113,6 +113,28 @@
  * @KVXFER_REASON_DMABUF_CPU: the dma-buf's exporter gives the CPU no way to its memory; @index is
  *	the errno it gave
  * @KVXFER_REASON_DMABUF_IOMEM: the dma-buf's memory is a device's, not the machine's
+ * @KVXFER_REASON_WORKER_ID_USED: the agent's handles hold its worker_id, so it stays
+ * @KVXFER_REASON_LAYOUT_KIND: there is no such kind of layout
+ * @KVXFER_REASON_LAYOUT_FORMAT: there is no such format
+ * @KVXFER_REASON_LAYOUT_BLOCKS: no blocks
+ * @KVXFER_REASON_LAYOUT_LAYERS: no layers
+ * @KVXFER_REASON_LAYOUT_OUTER: the outer dimension is not 1 to 8
+ * @KVXFER_REASON_LAYOUT_PAGE: no tokens in a block
+ * @KVXFER_REASON_LAYOUT_INNER: no elements in a token
+ * @KVXFER_REASON_LAYOUT_DTYPE: an element's width is not 1 to 8 bytes
+ * @KVXFER_REASON_LAYOUT_ALIGNMENT: the alignment is 0, or a base is no multiple of it; @index is
+ * the
+ *	base
+ * @KVXFER_REASON_LAYOUT_ENTRIES: more layers times outer than KVXFER_LAYOUT_ENTRIES_MAX
+ * @KVXFER_REASON_LAYOUT_OVERFLOW: the whole is larger than any number of bytes
+ * @KVXFER_REASON_LAYOUT_BASES: not as many bases as this kind has; @index is how many it has
+ * @KVXFER_REASON_LAYOUT_STRIDE: blocks are nearer to each other than a region is long
+ * @KVXFER_REASON_LAYOUT_POOL: a base's pool is none of the agent's; @index is the base
+ * @KVXFER_REASON_LAYOUT_BOUNDS: regions of an entry lie beyond their pool; @index is the entry
+ * @KVXFER_REASON_LAYOUT_OVERLAP: regions of two entries lie over each other; @index is the later
+ *	entry
+ * @KVXFER_REASON_LAYOUT_IDS: the agent has used up its 65535 layout ids
+ * @KVXFER_REASON_LAYOUT_UNKNOWN: the agent has no such layout; @index is the id
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -155,6 +177,25 @@ enum kvxfer_reason {
 	KVXFER_REASON_DMABUF_ACCESS	= 36,
 	KVXFER_REASON_DMABUF_CPU	= 37,
 	KVXFER_REASON_DMABUF_IOMEM	= 38,
+	KVXFER_REASON_WORKER_ID_USED	= 39,
+	KVXFER_REASON_LAYOUT_KIND	= 40,
+	KVXFER_REASON_LAYOUT_FORMAT	= 41,
+	KVXFER_REASON_LAYOUT_BLOCKS	= 42,
+	KVXFER_REASON_LAYOUT_LAYERS	= 43,
+	KVXFER_REASON_LAYOUT_OUTER	= 44,
+	KVXFER_REASON_LAYOUT_PAGE	= 45,
+	KVXFER_REASON_LAYOUT_INNER	= 46,
+	KVXFER_REASON_LAYOUT_DTYPE	= 47,
+	KVXFER_REASON_LAYOUT_ALIGNMENT	= 48,
+	KVXFER_REASON_LAYOUT_ENTRIES	= 49,
+	KVXFER_REASON_LAYOUT_OVERFLOW	= 50,
+	KVXFER_REASON_LAYOUT_BASES	= 51,
+	KVXFER_REASON_LAYOUT_STRIDE	= 52,
+	KVXFER_REASON_LAYOUT_POOL	= 53,
+	KVXFER_REASON_LAYOUT_BOUNDS	= 54,
+	KVXFER_REASON_LAYOUT_OVERLAP	= 55,
+	KVXFER_REASON_LAYOUT_IDS	= 56,
+	KVXFER_REASON_LAYOUT_UNKNOWN	= 57,
 
 	KVXFER_REASON_NR
 };
@@ -177,6 +218,7 @@ struct kvxfer_hdr {
 #define KVXFER_FEATURE_AGENT	(1ULL << 0)	/* QUERY, AGENT_SET */
 #define KVXFER_FEATURE_POOL	(1ULL << 1)	/* POOL_CREATE to POOL_STAT */
 #define KVXFER_FEATURE_DMABUF	(1ULL << 2)	/* POOL_EXPORT, POOL_DMABUF */
+#define KVXFER_FEATURE_LAYOUT	(1ULL << 3)	/* LAYOUT_REGISTER to LAYOUT_STAT */
 
 /**
  * struct kvxfer_query - ioctl(KVXFER_IOC_QUERY): this kernel, and the agent that asks
@@ -235,7 +277,7 @@ struct kvxfer_query {
  * All that the flags name is set, or nothing. A field whose flag is not set must be 0.
  *
  * Return: 0; EINVAL with NAME_EMPTY, NAME_LONG, NAME_CHAR or FIELD_UNUSED; EEXIST with
- * WORKER_ID_TAKEN.
+ * WORKER_ID_TAKEN; EBUSY with WORKER_ID_USED.
  */
 struct kvxfer_agent_set {
 	struct kvxfer_hdr hdr;
@@ -502,5 +544,158 @@ struct kvxfer_pool_dmabuf {
 };
 
 #define KVXFER_IOC_POOL_DMABUF	_IO(KVXFER_IOC_TYPE, 0x09)
+
+/*
+ * A handle names a layout, on all nodes: the worker_id of its agent, and in the other word the
+ * layout's id below and the agent's epoch above KVXFER_LAYOUT_ID_BITS bits.
+ */
+#define KVXFER_LAYOUT_ID_BITS	16
+
+/* Layers times outer of a layout. */
+#define KVXFER_LAYOUT_ENTRIES_MAX	4096
+
+/* How the bytes of a region are to be read; what is copied to each other must be of one format. */
+enum kvxfer_format {
+	KVXFER_FORMAT_NHD	= 1,	/* token, head, dimension */
+	KVXFER_FORMAT_HND	= 2,	/* head, token, dimension */
+	KVXFER_FORMAT_LATENT	= 3,	/* token, latent: MLA */
+	KVXFER_FORMAT_OPAQUE	= 4,	/* nobody's business */
+};
+
+/* Which bases a layout is given, and what follows each. */
+enum kvxfer_layout_kind {
+	KVXFER_LAYOUT_CONTIGUOUS	= 1,	/* one: [block][layer][outer] */
+	KVXFER_LAYOUT_BLOCK_FIRST	= 2,	/* for each layer: [block][outer] */
+	KVXFER_LAYOUT_BLOCK_SECOND	= 3,	/* for each layer: [outer][block] */
+	KVXFER_LAYOUT_TABLE		= 4,	/* for each (layer, outer), and block_stride */
+};
+
+/**
+ * struct kvxfer_layout_base - where something of a layout begins
+ * @offset: byte of the pool
+ * @pool: number of a pool that the agent has open
+ * @reserved: 0
+ */
+struct kvxfer_layout_base {
+	__aligned_u64 offset;
+	__u32 pool;
+	__u32 reserved;
+};
+
+/**
+ * struct kvxfer_layout_register - ioctl(KVXFER_IOC_LAYOUT_REGISTER): where KV blocks are
+ * @hdr: no flags
+ * @kind: &enum kvxfer_layout_kind
+ * @format: &enum kvxfer_format
+ * @num_blocks: at least 1
+ * @num_layers: at least 1
+ * @outer_dim: 2 for K and V, 1 for latents; at most 8
+ * @page_size: tokens of a block, at least 1
+ * @inner_dim: elements of a token, at least 1: heads times their dimension, or the latent
+ * @dtype_width: bytes of an element, 1 to 8
+ * @alignment: of the bases' offsets; 1 for none
+ * @nr_bases: as the kind says
+ * @bases: where they are: an array of &struct kvxfer_layout_base, layers first
+ * @block_stride: with LAYOUT_TABLE, bytes from a block to the next; else 0
+ * @out_worker_id: first word of the handle
+ * @out_rest: second word of the handle
+ * @out_region_bytes: of a region: one (block, layer, outer)
+ * @out_block_stride: bytes from a block to the next
+ * @out_bytes: of all regions
+ *
+ * A region is page_size * inner_dim * dtype_width bytes; none of these has to be a power of two,
+ * nor aligned to anything. The layout holds its pools until it is unregistered. Ids begin at 1 and
+ * are never used again. The agent's worker_id is fixed from then on.
+ *
+ * Return: 0; EINVAL with LAYOUT_KIND to LAYOUT_OVERLAP, or FIELD_UNUSED; ENOENT with LAYOUT_POOL;
+ * EOVERFLOW with LAYOUT_OVERFLOW; ENOSPC with LAYOUT_IDS; EFAULT for bases that cannot be read.
+ */
+struct kvxfer_layout_register {
+	struct kvxfer_hdr hdr;
+	__u32 kind;
+	__u32 format;
+	__u32 num_blocks;
+	__u32 num_layers;
+	__u32 outer_dim;
+	__u32 page_size;
+	__u32 inner_dim;
+	__u32 dtype_width;
+	__u32 alignment;
+	__u32 nr_bases;
+	__aligned_u64 bases;
+	__aligned_u64 block_stride;
+	__aligned_u64 out_worker_id;
+	__aligned_u64 out_rest;
+	__aligned_u64 out_region_bytes;
+	__aligned_u64 out_block_stride;
+	__aligned_u64 out_bytes;
+};
+
+#define KVXFER_IOC_LAYOUT_REGISTER	_IO(KVXFER_IOC_TYPE, 0x0a)
+
+/**
+ * struct kvxfer_layout_unregister - ioctl(KVXFER_IOC_LAYOUT_UNREGISTER): done with a layout
+ * @hdr: no flags
+ * @id: of the layout, as in its handle
+ * @reserved: 0
+ *
+ * Return: 0; ENOENT with LAYOUT_UNKNOWN; EINVAL with FIELD_UNUSED.
+ */
+struct kvxfer_layout_unregister {
+	struct kvxfer_hdr hdr;
+	__u32 id;
+	__u32 reserved;
+};
+
+#define KVXFER_IOC_LAYOUT_UNREGISTER	_IO(KVXFER_IOC_TYPE, 0x0b)
+
+/* Flags of LAYOUT_STAT: which layout; without any, it is @id. */
+#define KVXFER_LAYOUT_STAT_NEXT	(1U << 0)	/* the agent's first whose id is above @id */
+
+/**
+ * struct kvxfer_layout_stat - ioctl(KVXFER_IOC_LAYOUT_STAT): what a layout of the agent is
+ * @hdr: flags: KVXFER_LAYOUT_STAT_*
+ * @id: see the flags
+ * @out_id: its id
+ * @out_kind: these as they were registered
+ * @out_format: the same
+ * @out_num_blocks: the same
+ * @out_num_layers: the same
+ * @out_outer_dim: the same
+ * @out_page_size: the same
+ * @out_inner_dim: the same
+ * @out_dtype_width: the same
+ * @out_alignment: the same
+ * @out_pools: how many pools it is in
+ * @out_worker_id: first word of its handle
+ * @out_rest: second word
+ * @out_region_bytes: of a region
+ * @out_block_stride: bytes from a block to the next
+ * @out_bytes: of all regions
+ *
+ * Return: 0; ENOENT with LAYOUT_UNKNOWN (with STAT_NEXT: there are no more).
+ */
+struct kvxfer_layout_stat {
+	struct kvxfer_hdr hdr;
+	__u32 id;
+	__u32 out_id;
+	__u32 out_kind;
+	__u32 out_format;
+	__u32 out_num_blocks;
+	__u32 out_num_layers;
+	__u32 out_outer_dim;
+	__u32 out_page_size;
+	__u32 out_inner_dim;
+	__u32 out_dtype_width;
+	__u32 out_alignment;
+	__u32 out_pools;
+	__aligned_u64 out_worker_id;
+	__aligned_u64 out_rest;
+	__aligned_u64 out_region_bytes;
+	__aligned_u64 out_block_stride;
+	__aligned_u64 out_bytes;
+};
+
+#define KVXFER_IOC_LAYOUT_STAT	_IO(KVXFER_IOC_TYPE, 0x0c)
 
 #endif /* _UAPI_LINUX_KVXFER_H */

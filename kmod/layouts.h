@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Layouts that agents have registered: see layouts.c. */
+#ifndef KVX_LAYOUTS_H
+#define KVX_LAYOUTS_H
+
+#include <linux/kref.h>
+
+#include "layout.h"
+
+struct kvx_agent;
+struct kvx_pool;
+
+/**
+ * struct kvx_registered - a layout, and the pools that it is in; constant
+ * @ref: of the agent, and of whoever uses it
+ * @id: in its agent
+ * @kind: as it was registered
+ * @worker_id: first word of its handle
+ * @rest: second word
+ * @layout: where blocks are
+ * @pools: which pools its places are in, each with a reference
+ * @nr_pools: how many
+ */
+struct kvx_registered {
+	struct kref ref;
+	u32 id;
+	u32 kind;
+	u64 worker_id;
+	u64 rest;
+	struct kvx_layout layout;
+	struct kvx_pool **pools;
+	u32 nr_pools;
+};
+
+struct kvx_registered *kvx_layout_get(struct kvx_agent *agent, u32 id);
+void kvx_layout_put(struct kvx_registered *reg);
+void kvx_layout_registered(struct kvx_agent *agent, struct kvx_registered *reg);
+void kvx_layout_undo(struct kvx_agent *agent, struct kvx_registered *reg);
+void kvx_layouts_drop(struct kvx_agent *agent);
+
+int kvx_layout_register(struct kvx_agent *agent, struct kvxfer_layout_register *cmd,
+			struct kvx_registered **out);
+int kvx_layout_unregister(struct kvx_agent *agent, struct kvxfer_layout_unregister *cmd);
+int kvx_layout_stat(struct kvx_agent *agent, struct kvxfer_layout_stat *cmd);
+
+#endif /* KVX_LAYOUTS_H */
