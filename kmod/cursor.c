@@ -168,14 +168,6 @@ enum kvx_shape_error kvx_shape_init(struct kvx_shape *shape, __u32 *scratch, __u
 	return KVX_SHAPE_OK;
 }
 
-static __u64 kvx_entry_base(const struct kvx_shape *shape, const struct kvx_side *side, __u32 entry)
-{
-	const __u32 layer = side->layer + entry / shape->nr_outers;
-
-	return side->layout->base[layer * side->layout->geo.outer_dim +
-				  shape->outer[entry % shape->nr_outers]];
-}
-
 /* The first byte of the run's block and piece. */
 static void kvx_run_place(struct kvx_run *run, const struct kvx_side *side)
 {

@@ -158,6 +158,15 @@ struct kvx_cursor {
 	struct kvx_run dst;
 };
 
+/* Where the regions of block 0 of a shape's entry are, on one side. */
+static inline __u64 kvx_entry_base(const struct kvx_shape *shape, const struct kvx_side *side, __u32 entry)
+{
+	const __u32 layer = side->layer + entry / shape->nr_outers;
+
+	return side->layout->base[layer * side->layout->geo.outer_dim +
+				  shape->outer[entry % shape->nr_outers]];
+}
+
 /* How much room kvx_shape_init() wants to look for ids that come twice: a power of two of words. */
 static inline __u32 kvx_shape_scratch(__u32 nr_dst)
 {

@@ -7,6 +7,7 @@
 #include "../ktap.h"
 #include "../../kmod/layout.c"
 #include "../../kmod/cursor.c"
+#include "../../kmod/overlap.c"
 
 #define POOLS		2
 #define POOL_BYTES	1024
@@ -189,6 +190,43 @@ static void check_walk(const struct kvx_shape *shape, uint32_t parts, uint64_t m
 	CHECK(!memcmp(copied, reference, sizeof(copied)));
 }
 
+/* Is a byte that is read one that is written? Asked of what make_reference() has made. */
+static bool overlaps_slowly(const struct kvx_shape *shape)
+{
+	for (uint32_t e = 0; e < shape->nr_entries; e++) {
+		for (uint64_t n = 0; n < shape->bytes / shape->nr_entries; n++) {
+			const uint64_t src = stream_at(shape, &shape->src, e, n);
+
+			if (reference[kvx_place_pool(src)][kvx_place_offset(src)] != NOTHING)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool overlaps(const struct kvx_shape *shape)
+{
+	static const uint32_t same[POOLS] = { 0, 1 }, none[POOLS] = { KVX_NO_POOL, KVX_NO_POOL };
+	uint32_t src_ids[IDS_MAX], dst_ids[IDS_MAX];
+	struct kvx_overlap overlap = {
+		.shape = shape, .dst_pool = none, .src_ids = src_ids, .dst_ids = dst_ids,
+	};
+	bool found = false;
+
+	kvx_overlap_init(&overlap);
+	for (uint32_t i = 1; i < shape->src.nr; i++)
+		CHECK(src_ids[i - 1] <= src_ids[i]);
+	for (uint32_t i = 1; i < shape->dst.nr; i++)
+		CHECK(dst_ids[i - 1] < dst_ids[i]);
+	for (uint32_t e = 0; e < shape->nr_entries; e++)
+		CHECK(!kvx_overlap_entry(&overlap, e));
+	overlap.dst_pool = same;
+	kvx_overlap_init(&overlap);
+	for (uint32_t e = 0; e < shape->nr_entries && !found; e++)
+		found = kvx_overlap_entry(&overlap, e);
+	return found;
+}
+
 /* A piece of @bytes in all, in a region of @region; false when it does not fit. */
 static bool random_piece(struct kvx_piece *piece, uint64_t bytes, uint64_t region)
 {
@@ -221,12 +259,19 @@ static bool random_shape(struct kvx_shape *shape, struct side *src, struct side 
 	dst->geo = src->geo;
 	dst->geo.num_blocks = 1 + rnd(8);
 	dst->geo.num_layers = 1 + rnd(4);
+	/* Half of them the same thing twice, to be copied within itself. */
 	if (rnd(2))
+		dst->geo = src->geo;
+	else if (rnd(2))
 		dst->geo.page_size = pages[rnd(5)];
 	if (rnd(4) == 0)
 		dst->geo.inner_dim = 1 + rnd(3);
 	if (!place_layout(src) || !place_layout(dst))
 		return false;
+	if (!memcmp(&src->geo, &dst->geo, sizeof(src->geo)) && rnd(2)) {
+		*dst = *src;
+		dst->layout.base = dst->base;
+	}
 	shape->src.layout = &src->layout;
 	shape->dst.layout = &dst->layout;
 	shape->src.ids = src->ids;
@@ -270,7 +315,7 @@ TEST(cursors_give_what_the_reference_gives)
 	struct kvx_shape shape;
 	struct side src, dst;
 	uint32_t scratch[64], index;
-	long walked = 0, regrouped = 0, merged = 0;
+	long walked = 0, regrouped = 0, merged = 0, apart = 0, over = 0;
 
 	if (given)
 		cases = atol(given);
@@ -294,13 +339,21 @@ TEST(cursors_give_what_the_reference_gives)
 		if (err)
 			FAIL("case %ld: error %d", i, err);
 		make_reference(&shape);
+		if (overlaps_slowly(&shape) != overlaps(&shape))
+			FAIL("case %ld: overlap is %d", i, overlaps(&shape));
+		if (overlaps(&shape))
+			over++;
+		else
+			apart++;
 		check_walk(&shape, 1, UINT64_MAX);
 		check_walk(&shape, 1 + rnd(9), 1 + rnd(64));
 		walked++;
 		regrouped += shape.src.nr != shape.dst.nr;
 		merged += kvx_piece_is_whole(&shape.src) && kvx_piece_is_whole(&shape.dst);
 	}
-	printf("# %ld walked, %ld of them regrouped, %ld whole\n", walked, regrouped, merged);
+	printf("# %ld walked: %ld regrouped, %ld whole; %ld overlap, %ld do not\n", walked,
+	       regrouped, merged, over, apart);
+	CHECK(over > cases / 100 && apart > cases / 100);
 	CHECK(walked > cases / 20 && regrouped > cases / 1000 && merged > cases / 100);
 }
 

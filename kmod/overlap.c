@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Pure: see overlap.h. */
+#ifdef __KERNEL__
+#include <linux/string.h>
+#else
+#include <string.h>
+#endif
+
+#include "overlap.h"
+
+static void kvx_sift(__u32 *ids, __u32 from, __u32 nr)
+{
+	const __u32 id = ids[from];
+	__u32 child;
+
+	/* Ids are 32 bits wide, and never so many that this overflows. */
+	while ((child = 2 * from + 1) < nr) {
+		if (child + 1 < nr && ids[child + 1] > ids[child])
+			child++;
+		if (ids[child] <= id)
+			break;
+		ids[from] = ids[child];
+		from = child;
+	}
+	ids[from] = id;
+}
+
+/* Heapsort: no recursion, no room, no bad case; and ids mostly come sorted, which is seen first. */
+static void kvx_sort(__u32 *ids, __u32 nr)
+{
+	__u32 i, id;
+
+	for (i = 1; i < nr && ids[i - 1] <= ids[i]; i++)
+		;
+	if (i >= nr)
+		return;
+	for (i = nr / 2; i > 0; i--)
+		kvx_sift(ids, i - 1, nr);
+	for (i = nr - 1; i > 0; i--) {
+		id = ids[i];
+		ids[i] = ids[0];
+		ids[0] = id;
+		kvx_sift(ids, 0, i);
+	}
+}
+
+/* Runs of a source's region at @src and of a destination's at @dst: do any meet? */
+static bool kvx_pieces_meet(const struct kvx_piece *s, __u64 src, const struct kvx_piece *d,
+			    __u64 dst)
+{
+	__u32 i = 0, j = 0;
+
+	src += s->offset;
+	dst += d->offset;
+	while (i < s->count && j < d->count) {
+		if (src + s->bytes <= dst) {
+			src += s->stride;
+			i++;
+		} else if (dst + d->bytes <= src) {
+			dst += d->stride;
+			j++;
+		} else {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* All blocks of a source's entry at @src and of a destination's at @dst, in order. */
+static bool kvx_rows_meet(const struct kvx_overlap *overlap, __u64 src, __u64 dst)
+{
+	const struct kvx_side *s = &overlap->shape->src, *d = &overlap->shape->dst;
+	const __u64 src_region = s->layout->region_bytes, dst_region = d->layout->region_bytes;
+	__u32 i = 0, j = 0;
+
+	while (i < s->nr && j < d->nr) {
+		const __u64 from = src + overlap->src_ids[i] * s->layout->block_stride;
+		const __u64 to = dst + overlap->dst_ids[j] * d->layout->block_stride;
+
+		if (from + src_region > to && to + dst_region > from &&
+		    kvx_pieces_meet(&s->piece, from, &d->piece, to))
+			return true;
+		/* What ends first meets nothing that follows. */
+		if (from + src_region <= to + dst_region)
+			i++;
+		else
+			j++;
+	}
+	return false;
+}
+
+/* With one stride, blocks are apart as entries are, but for whole strides: can any pair meet? */
+static bool kvx_entries_may_meet(const struct kvx_shape *shape, __u64 src, __u64 dst)
+{
+	const struct kvx_side *s = &shape->src, *d = &shape->dst;
+	const __u64 stride = s->layout->block_stride;
+	__u64 rest;
+
+	if (stride != d->layout->block_stride)
+		return true;
+	rest = dst >= src ? (dst - src) % stride : (stride - (src - dst) % stride) % stride;
+	return kvx_pieces_meet(&s->piece, 0, &d->piece, rest) ||
+	       kvx_pieces_meet(&s->piece, stride, &d->piece, rest);
+}
+
+/**
+ * kvx_overlap_init() - sort the ids
+ * @overlap: its shape, its pools and its room are set
+ *
+ * Context: any.
+ */
+void kvx_overlap_init(struct kvx_overlap *overlap)
+{
+	const struct kvx_shape *shape = overlap->shape;
+
+	memcpy(overlap->src_ids, shape->src.ids, shape->src.nr * sizeof(*overlap->src_ids));
+	memcpy(overlap->dst_ids, shape->dst.ids, shape->dst.nr * sizeof(*overlap->dst_ids));
+	kvx_sort(overlap->src_ids, shape->src.nr);
+	kvx_sort(overlap->dst_ids, shape->dst.nr);
+	overlap->apart_valid = false;
+}
+
+/**
+ * kvx_overlap_entry() - is a byte of a destination's entry one that is read?
+ * @overlap: from kvx_overlap_init()
+ * @entry: of the shape; the transfer is sound when none is
+ *
+ * Context: any; the time follows ids times entries at worst.
+ * Return: true when there is one.
+ */
+bool kvx_overlap_entry(struct kvx_overlap *overlap, __u32 entry)
+{
+	const struct kvx_shape *shape = overlap->shape;
+	const __u64 dst_place = kvx_entry_base(shape, &shape->dst, entry);
+	const __u64 dst = kvx_place_offset(dst_place);
+	__u64 src_place, src;
+	__u32 e;
+
+	for (e = 0; e < shape->nr_entries; e++) {
+		src_place = kvx_entry_base(shape, &shape->src, e);
+		if (overlap->dst_pool[kvx_place_pool(src_place)] != kvx_place_pool(dst_place))
+			continue;
+		src = kvx_place_offset(src_place);
+		if (!kvx_entries_may_meet(shape, src, dst))
+			continue;
+		/* Entries that are as far apart as those before are as those before. */
+		if (overlap->apart_valid && overlap->apart == dst - src)
+			continue;
+		if (kvx_rows_meet(overlap, src, dst))
+			return true;
+		overlap->apart = dst - src;
+		overlap->apart_valid = true;
+	}
+	return false;
+}

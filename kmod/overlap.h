@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * overlap: are bytes that a transfer reads among those that it writes? Pure, as abi.h says it.
+ *
+ * By bytes, not by name: two layouts may be two views of one pool. For each destination entry and
+ * each source entry the blocks of both are gone through once, in order; most pairs need less.
+ */
+#ifndef KVX_OVERLAP_H
+#define KVX_OVERLAP_H
+
+#include "cursor.h"
+
+/**
+ * struct kvx_overlap - a look at a shape
+ * @shape: approved of
+ * @dst_pool: for each pool of the source's layout, which of the destination's it is; KVX_NO_POOL:
+ * none
+ * @src_ids: the source's ids, sorted; the caller's room
+ * @dst_ids: the destination's
+ * @apart: how far the pair of entries was apart that was last found not to meet
+ * @apart_valid: there was one
+ */
+struct kvx_overlap {
+	const struct kvx_shape *shape;
+	const __u32 *dst_pool;
+	__u32 *src_ids;
+	__u32 *dst_ids;
+	__u64 apart;
+	bool apart_valid;
+};
+
+#define KVX_NO_POOL	(~0U)
+
+void kvx_overlap_init(struct kvx_overlap *overlap);
+bool kvx_overlap_entry(struct kvx_overlap *overlap, __u32 entry);
+
+#endif /* KVX_OVERLAP_H */
