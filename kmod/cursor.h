@@ -159,7 +159,8 @@ struct kvx_cursor {
 };
 
 /* Where the regions of block 0 of a shape's entry are, on one side. */
-static inline __u64 kvx_entry_base(const struct kvx_shape *shape, const struct kvx_side *side, __u32 entry)
+static inline __u64 kvx_entry_base(const struct kvx_shape *shape, const struct kvx_side *side,
+				   __u32 entry)
 {
 	const __u32 layer = side->layer + entry / shape->nr_outers;
 

@@ -152,11 +152,16 @@ static int pool(void)
 	struct kvxfer_pool_open open = { .hdr.size = sizeof(open), .name = "faulty" };
 	struct kvxfer_pool_unlink unlink = { .hdr.size = sizeof(unlink), .name = "faulty" };
 	struct kvxfer_pool_close done = { .hdr.size = sizeof(done) };
+	struct kvxfer_pool_stat stat = {
+		.hdr = { sizeof(stat), KVXFER_POOL_STAT_NAME, 0, 0 }, .name = "faulty",
+	};
 	int err = 0;
 
 	if (ioctl(shared_fd, KVXFER_IOC_POOL_CREATE, &create))
 		return errno;
 	done.pool = create.out_pool;
+	if (ioctl(shared_fd, KVXFER_IOC_POOL_STAT, &stat))
+		err = errno;
 	if (ioctl(shared_fd, KVXFER_IOC_POOL_CLOSE, &done))
 		err = errno;
 	if (!err && ioctl(shared_fd, KVXFER_IOC_POOL_OPEN, &open))
@@ -198,6 +203,7 @@ static int pool_export(void)
 	};
 	struct kvxfer_pool_export export = { .hdr.size = sizeof(export), .out_fd = -1 };
 	struct kvxfer_pool_dmabuf import = { .hdr.size = sizeof(import) };
+	void *at;
 	struct kvxfer_pool_close done = { .hdr.size = sizeof(done) };
 	int err = 0;
 
@@ -207,6 +213,13 @@ static int pool_export(void)
 	if (ioctl(shared_fd, KVXFER_IOC_POOL_EXPORT, &export))
 		err = errno;
 	import.fd = export.out_fd;
+	if (!err) {
+		at = mmap(NULL, RANGE_BYTES, PROT_READ, MAP_SHARED, export.out_fd, 0);
+		if (at == MAP_FAILED)
+			err = errno;
+		while (at != MAP_FAILED && munmap(at, RANGE_BYTES))
+			err = errno;
+	}
 	if (!err && ioctl(shared_fd, KVXFER_IOC_POOL_DMABUF, &import))
 		err = errno;
 	if (export.out_fd >= 0)
