@@ -142,3 +142,37 @@ TEST(parameters_are_taken_at_load)
 	close(b);
 	CHECK_EQ(unload(), 0);
 }
+
+TEST(a_module_with_pools_stays)
+{
+	struct kvxfer_pool_create create = {
+		.hdr.size = sizeof(create), .bytes = 1 << 20, .mode = 0600, .name = "stays",
+	};
+	struct kvxfer_pool_open open_pool = {
+		.hdr = { sizeof(open_pool), KVXFER_POOL_OPEN_WRITE, 0, 0 }, .name = "stays",
+	};
+	struct kvxfer_pool_export export = { .hdr.size = sizeof(export) };
+	struct kvxfer_pool_unlink unlink = { .hdr.size = sizeof(unlink), .name = "stays" };
+	int fd;
+
+	CHECK_EQ(load(""), 0);
+	fd = open(KVXFER_DEVICE, O_RDWR);
+	CHECK(fd >= 0);
+	CHECK_EQ(ioctl(fd, KVXFER_IOC_POOL_CREATE, &create), 0);
+	close(fd);
+	/* Nobody has the device open: its name alone keeps the pool, and the pool the module. */
+	CHECK(unload() == -1 && (errno == EAGAIN || errno == EWOULDBLOCK));
+	fd = open(KVXFER_DEVICE, O_RDWR);
+	CHECK(fd >= 0);
+	CHECK_EQ(ioctl(fd, KVXFER_IOC_POOL_OPEN, &open_pool), 0);
+	export.pool = open_pool.out_pool;
+	CHECK_EQ(ioctl(fd, KVXFER_IOC_POOL_EXPORT, &export), 0);
+	CHECK_EQ(ioctl(fd, KVXFER_IOC_POOL_UNLINK, &unlink), 0);
+	close(fd);
+	/* A dma-buf of it alone. */
+	CHECK(unload() == -1 && (errno == EAGAIN || errno == EWOULDBLOCK));
+	close(export.out_fd);
+	/* The pool is given back by a worker, and the module may go when that is done. */
+	while (unload())
+		CHECK_EQ(errno, EAGAIN);
+}
