@@ -44,7 +44,8 @@ extern const struct vm_operations_struct kvx_pool_vm_ops;
  */
 static inline bool kvx_sb_is_memory(const struct super_block *sb)
 {
-	return sb->s_magic == TMPFS_MAGIC || sb->s_magic == HUGETLBFS_MAGIC;
+	return sb->s_magic == TMPFS_MAGIC || sb->s_magic == HUGETLBFS_MAGIC ||
+	       sb->s_magic == DAXFS_MAGIC;
 }
 
 static inline bool kvx_vma_may_be_pinned(const struct vm_area_struct *vma)

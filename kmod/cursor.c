@@ -35,6 +35,13 @@ static bool kvx_piece_fits(struct kvx_piece *piece, __u64 region)
 	}
 	if (!piece->bytes || !piece->count || (piece->count > 1 && piece->stride < piece->bytes))
 		return false;
+	/* Runs without gaps are one. */
+	if (piece->stride == piece->bytes &&
+	    !__builtin_mul_overflow(piece->bytes, (__u64)piece->count, &last)) {
+		piece->bytes = last;
+		piece->stride = 0;
+		piece->count = 1;
+	}
 	return !__builtin_mul_overflow((__u64)piece->count - 1, piece->stride, &last) &&
 	       !__builtin_add_overflow(last, piece->offset, &last) &&
 	       !__builtin_add_overflow(last, piece->bytes, &last) && last <= region;
@@ -110,14 +117,17 @@ static enum kvx_shape_error kvx_shape_check_pieces(struct kvx_shape *shape)
 }
 
 /* Is an id there twice? @scratch holds the index above each id that was met, 0 for none. */
-static bool kvx_ids_repeat(const __u32 *ids, __u32 nr, __u32 *scratch, __u32 *index)
+static bool kvx_ids_repeat(const __u32 *ids, __u32 nr, __u64 seed, __u32 *scratch, __u32 *index)
 {
-	const __u32 mask = kvx_shape_scratch(nr) - 1;
+	const __u32 mask = kvx_shape_scratch(nr) - 1, shift = __builtin_clz(mask) + 32;
 	__u32 i, at;
+
+	/* Who chooses ids must not be able to choose such as meet: so there is a seed. */
+	seed |= 1;
 
 	memset(scratch, 0, ((size_t)mask + 1) * sizeof(*scratch));
 	for (i = 0; i < nr; i++) {
-		for (at = ids[i] * 0x9e3779b1U & mask; scratch[at]; at = (at + 1) & mask) {
+		for (at = ids[i] * seed >> shift; scratch[at]; at = (at + 1) & mask) {
 			if (ids[scratch[at] - 1] == ids[i]) {
 				*index = i;
 				return true;
@@ -147,6 +157,8 @@ enum kvx_shape_error kvx_shape_init(struct kvx_shape *shape, __u32 *scratch, __u
 
 	if (!shape->src.nr || !shape->dst.nr)
 		return KVX_SHAPE_EMPTY;
+	if (shape->src.nr > KVX_IDS_MAX || shape->dst.nr > KVX_IDS_MAX)
+		return KVX_SHAPE_LENGTH;
 	err = kvx_shape_check_layouts(shape);
 	if (!err)
 		err = kvx_shape_check_pieces(shape);
@@ -162,7 +174,7 @@ enum kvx_shape_error kvx_shape_init(struct kvx_shape *shape, __u32 *scratch, __u
 			*index = i;
 			return KVX_SHAPE_DST_RANGE;
 		}
-	if (kvx_ids_repeat(shape->dst.ids, shape->dst.nr, scratch, index))
+	if (kvx_ids_repeat(shape->dst.ids, shape->dst.nr, shape->seed, scratch, index))
 		return KVX_SHAPE_DST_TWICE;
 	shape->groups = kvx_gcd(shape->src.nr, shape->dst.nr);
 	return KVX_SHAPE_OK;

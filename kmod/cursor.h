@@ -22,6 +22,9 @@
 
 #include "layout.h"
 
+/* Ids of a list. */
+#define KVX_IDS_MAX	(1U << 30)
+
 /**
  * enum kvx_shape_error - what is wrong with a shape
  * @KVX_SHAPE_OK: nothing
@@ -32,7 +35,7 @@
  * @KVX_SHAPE_LAYERS: the layers are not there, or none are asked for; or all, and the sides differ
  * @KVX_SHAPE_PIECE: a piece lies beyond its region or over itself, or the sides' pieces differ
  * @KVX_SHAPE_PAGE: the sides' pages differ, and the format does not let them be regrouped
- * @KVX_SHAPE_LENGTH: the lists come to different numbers of bytes
+ * @KVX_SHAPE_LENGTH: the lists come to different numbers of bytes, or are longer than KVX_IDS_MAX
  * @KVX_SHAPE_SRC_RANGE: a source id is out of range; the index is its place in the list
  * @KVX_SHAPE_DST_RANGE: a destination id is; the same
  * @KVX_SHAPE_DST_TWICE: a destination id comes twice; the index is the later one
@@ -86,6 +89,7 @@ struct kvx_side {
  * struct kvx_shape - a whole transfer; constant once kvx_shape_init() has approved of it
  * @src: from
  * @dst: to
+ * @seed: a number that who chose the ids cannot know
  * @nr_layers: how many, from each side's first; 0, before it is approved of, for all
  * @outers: mask; 0, before, for all
  * @nr_outers: how many bits it has
@@ -97,6 +101,7 @@ struct kvx_side {
 struct kvx_shape {
 	struct kvx_side src;
 	struct kvx_side dst;
+	__u64 seed;
 	__u32 nr_layers;
 	__u32 outers;
 	__u32 nr_outers;
@@ -173,9 +178,9 @@ static inline __u32 kvx_shape_scratch(__u32 nr_dst)
 {
 	__u32 words = 16;
 
-	while (words < nr_dst && words < 1U << 31)
+	while (words < nr_dst && words < KVX_IDS_MAX)
 		words *= 2;
-	return words < 1U << 31 ? words * 2 : words;
+	return words * 2;
 }
 
 enum kvx_shape_error kvx_shape_init(struct kvx_shape *shape, __u32 *scratch, __u32 *index);

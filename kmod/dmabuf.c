@@ -282,19 +282,23 @@ struct kvx_pool *kvx_dmabuf_pool(const struct dma_buf *dmabuf)
  */
 static bool kvx_map_is_sound(const struct iosys_map *map, u64 bytes)
 {
-	struct page *page, *before = NULL;
+	struct page *page, *next;
 	u64 at;
 
 	if (!is_vmalloc_addr(map->vaddr))
 		return true;
-	for (at = 0; at < bytes; at += PAGE_SIZE) {
-		page = vmalloc_to_page(map->vaddr + at);
-		if (!page || page == before)
+	page = vmalloc_to_page(map->vaddr);
+	for (at = PAGE_SIZE; page; at += PAGE_SIZE) {
+		next = at < bytes ? vmalloc_to_page(map->vaddr + at) : NULL;
+		/* A large folio's first page without its second tells nothing: better refused. */
+		if (PageHead(page) && next != page + 1)
 			return false;
-		before = page;
+		if (at >= bytes)
+			return true;
+		page = next;
 		cond_resched();
 	}
-	return true;
+	return false;
 }
 
 /**

@@ -97,13 +97,13 @@ __u32 kvx_layout_bases(struct kvx_layout *layout, __u32 kind, const __u64 *given
 	*index = layout->nr_entries / per_given;
 	if (nr_given != *index)
 		return KVXFER_REASON_LAYOUT_BASES;
-	if (stride < region) {
+	if (stride < region || stride > KVX_PLACE_MASK) {
 		*index = 0;
 		return KVXFER_REASON_LAYOUT_STRIDE;
 	}
 	for (*index = 0; *index < nr_given; ++*index)
 		if (kvx_place_offset(given[*index]) % layout->geo.alignment)
-			return KVXFER_REASON_LAYOUT_ALIGNMENT;
+			return KVXFER_REASON_LAYOUT_BASE_ALIGNMENT;
 	layout->block_stride = stride;
 	for (e = 0; e < layout->nr_entries; e++)
 		if (__builtin_add_overflow(given[e / per_given], e % per_given * step,

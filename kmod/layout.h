@@ -76,6 +76,14 @@ static inline __u64 kvx_place_offset(__u64 place)
 	return place & KVX_PLACE_MASK;
 }
 
+/* How many bases are given for a kind. */
+static inline __u32 kvx_layout_nr_bases(const struct kvx_layout *layout, __u32 kind)
+{
+	if (kind == KVXFER_LAYOUT_CONTIGUOUS)
+		return 1;
+	return kind == KVXFER_LAYOUT_TABLE ? layout->nr_entries : layout->geo.num_layers;
+}
+
 __u32 kvx_layout_init(struct kvx_layout *layout, const struct kvx_geometry *geo);
 __u32 kvx_layout_bases(struct kvx_layout *layout, __u32 kind, const __u64 *given, __u32 nr_given,
 		       __u64 stride, __u32 *index);

@@ -24,8 +24,10 @@ static void kvx_layout_free(struct kref *ref)
 	struct kvx_registered *reg = container_of(ref, struct kvx_registered, ref);
 	u32 i;
 
-	for (i = 0; i < reg->nr_pools; i++)
+	for (i = 0; i < reg->nr_pools; i++) {
+		atomic_dec(&reg->pools[i]->layouts);
 		kvx_pool_put(reg->pools[i]);
+	}
 	kvfree(reg->pools);
 	kvfree(reg->layout.base);
 	kfree(reg);
@@ -68,15 +70,25 @@ static int kvx_layout_pool(struct kvx_agent *agent, struct kvx_registered *reg, 
 			   u32 *handles)
 {
 	struct kvx_pool *pool;
+	bool write;
 	u32 i;
 
 	/* Mostly it is the one that was met last. */
 	for (i = reg->nr_pools; i > 0; i--)
 		if (handles[i - 1] == handle)
 			return i - 1;
-	pool = kvx_pool_get(agent, handle, NULL);
+	pool = kvx_pool_get(agent, handle, &write);
 	if (!pool)
 		return -ENOENT;
+	reg->write &= write;
+	/* An agent may have a pool open under several numbers: its bytes are the same. */
+	for (i = 0; i < reg->nr_pools; i++) {
+		if (reg->pools[i] == pool) {
+			kvx_pool_put(pool);
+			return i;
+		}
+	}
+	atomic_inc(&pool->layouts);
 	handles[reg->nr_pools] = handle;
 	reg->pools[reg->nr_pools] = pool;
 	return reg->nr_pools++;
@@ -95,13 +107,13 @@ static int kvx_layout_read_bases(struct kvx_agent *agent, struct kvx_registered 
 		if (copy_from_user(&base, &ubases[i], sizeof(base)))
 			return -EFAULT;
 		if (base.reserved)
-			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_FIELD_UNUSED,
-					  offsetof(struct kvxfer_layout_base, reserved));
+			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_LAYOUT_BASE, i);
 		pool = kvx_layout_pool(agent, reg, base.pool, handles);
 		if (pool < 0)
 			return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_LAYOUT_POOL, i);
 		if (base.offset & ~KVX_PLACE_MASK)
-			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_LAYOUT_BOUNDS, i);
+			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_LAYOUT_BOUNDS,
+					  i * (reg->layout.nr_entries / cmd->nr_bases));
 		places[i] = kvx_place(pool, base.offset);
 	}
 	return 0;
@@ -173,7 +185,7 @@ static int kvx_layout_take(struct kvx_registered *reg, struct kvxfer_layout_regi
 		.alignment = cmd->alignment,
 		.format = cmd->format,
 	};
-	u32 reason;
+	u32 reason, nr_bases;
 
 	if (cmd->kind < KVXFER_LAYOUT_CONTIGUOUS || cmd->kind > KVXFER_LAYOUT_TABLE)
 		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_LAYOUT_KIND, 0);
@@ -185,12 +197,11 @@ static int kvx_layout_take(struct kvx_registered *reg, struct kvxfer_layout_regi
 		return kvx_refuse(&cmd->hdr, reason == KVXFER_REASON_LAYOUT_OVERFLOW ?
 					     -EOVERFLOW : -EINVAL, reason, 0);
 	reg->kind = cmd->kind;
-	/* Before room is made for as many as the caller likes. */
-	if (!cmd->nr_bases || cmd->nr_bases > reg->layout.nr_entries)
-		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_LAYOUT_BASES,
-				  cmd->kind == KVXFER_LAYOUT_CONTIGUOUS ? 1 :
-				  cmd->kind == KVXFER_LAYOUT_TABLE ? reg->layout.nr_entries :
-				  cmd->num_layers);
+	reg->write = true;
+	/* Before any of them is read. */
+	nr_bases = kvx_layout_nr_bases(&reg->layout, cmd->kind);
+	if (cmd->nr_bases != nr_bases)
+		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_LAYOUT_BASES, nr_bases);
 	return 0;
 }
 
@@ -346,6 +357,7 @@ int kvx_layout_stat(struct kvx_agent *agent, struct kvxfer_layout_stat *cmd)
 	cmd->out_region_bytes = layout->region_bytes;
 	cmd->out_block_stride = layout->block_stride;
 	cmd->out_bytes = kvx_layout_bytes(layout);
+	cmd->out_writable = reg->write;
 	kvx_layout_put(reg);
 	return 0;
 }
@@ -361,7 +373,9 @@ void kvx_layouts_drop(struct kvx_agent *agent)
 	struct kvx_registered *reg;
 	unsigned long id;
 
-	xa_for_each(&agent->layouts, id, reg)
+	xa_for_each(&agent->layouts, id, reg) {
 		kvx_layout_put(reg);
+		cond_resched();
+	}
 	xa_destroy(&agent->layouts);
 }

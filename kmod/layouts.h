@@ -20,6 +20,7 @@ struct kvx_pool;
  * @layout: where blocks are
  * @pools: which pools its places are in, each with a reference
  * @nr_pools: how many
+ * @write: all of them were open for both ways
  */
 struct kvx_registered {
 	struct kref ref;
@@ -30,6 +31,7 @@ struct kvx_registered {
 	struct kvx_layout layout;
 	struct kvx_pool **pools;
 	u32 nr_pools;
+	bool write;
 };
 
 struct kvx_registered *kvx_layout_get(struct kvx_agent *agent, u32 id);

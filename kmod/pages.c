@@ -223,21 +223,23 @@ static int kvx_pin_check(unsigned long addr, unsigned long nr, bool readonly,
 }
 
 /*
- * Are these what was asked for? The mapping that was looked at may have been replaced since. With
- * @mapping, they must be that file's; without, of no file that is on a disk.
+ * How many of these, from the first on, are what was asked for? The mapping that was looked at may
+ * have been replaced since. With @mapping, they must be that file's; without, of no file that is on
+ * a disk.
  */
-static bool kvx_pages_are_right(struct page **table, unsigned long nr,
-				const struct address_space *mapping)
+static unsigned long kvx_pages_right(struct page **table, unsigned long nr,
+				     const struct address_space *mapping)
 {
 	const struct address_space *has;
-	bool right = true;
 	unsigned long i;
+	bool right;
 
-	for (i = 0; i < nr && right; i++) {
+	for (i = 0; i < nr; i++) {
 		struct folio *folio = page_folio(table[i]);
 
 		if (folio_test_anon(folio)) {
-			right = !mapping;
+			if (mapping)
+				break;
 			continue;
 		}
 		/* A file that is truncated meanwhile takes its inode away, but not at once. */
@@ -248,8 +250,10 @@ static bool kvx_pages_are_right(struct page **table, unsigned long nr,
 		else
 			right = !has || kvx_sb_is_memory(has->host->i_sb);
 		rcu_read_unlock();
+		if (!right)
+			break;
 	}
-	return right;
+	return i;
 }
 
 /*
@@ -280,12 +284,12 @@ static int kvx_pages_pin_range(struct kvx_pages *pages, unsigned long addr, unsi
 		flags = kvx_pin_flags(at, &want, readonly);
 		got = pin_user_pages_fast(at, want, flags, slot->table + used);
 		if (got > 0) {
-			bool right = kvx_pages_are_right(slot->table + used, got, mapping);
+			unsigned long right = kvx_pages_right(slot->table + used, got, mapping);
 
 			pages->nr += got;
-			if (!right)
+			if (right < got)
 				return kvx_refuse(hdr, -EFAULT, KVXFER_REASON_RANGE_FAULT,
-						  pages->nr - start - 1);
+						  pages->nr - start - got + right);
 			used += got;
 			if (used == KVX_SLOT_PAGES || pages->nr == end)
 				kvx_slot_compress(slot, used);

@@ -3,11 +3,11 @@
  * Pools: memory that the system owns.
  *
  * A pool is held by references: one of each agent that has it open (struct kvx_pool_open), one of
- * each mapping, one of each dma-buf of it, one of its name. When the last goes, so does the memory.
- * All pools of the node are in kvx_pools from when they are complete until then; those with a name
- * are in kvx_pool_names, too. Neither table holds a reference of its own: the last one goes only
- * under kvx_pools_lock, and takes the pool out; who finds a pool there under that lock may take
- * one.
+ * each mapping, one of each layout and of each dma-buf of it, one of its name. When the last goes,
+ * so does the memory. All pools of the node are in kvx_pools from when they are complete until
+ * then; those with a name are in kvx_pool_names, too. Neither table holds a reference of its own:
+ * the last one goes only under kvx_pools_lock, and takes the pool out; who finds a pool there under
+ * that lock may take one.
  *
  * The registrations of a pool with RDMA devices, {device -> registration}, will hang on struct
  * kvx_pool.
@@ -742,6 +742,7 @@ int kvx_pool_stat(struct kvx_agent *agent, struct kvxfer_pool_stat *cmd)
 	cmd->out_bytes = pool->bytes;
 	cmd->out_age_ns = ktime_get_ns() - pool->born_ns;
 	cmd->out_exports = atomic_read(&pool->exports);
+	cmd->out_layouts = atomic_read(&pool->layouts);
 	memcpy(cmd->out_chunks, pool->pages.chunks, sizeof(cmd->out_chunks));
 	memcpy(cmd->out_node_bytes, pool->pages.node_bytes, sizeof(cmd->out_node_bytes));
 	kvx_pool_put(pool);

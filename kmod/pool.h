@@ -48,6 +48,7 @@ struct pid;
  * @opens: how many agents have it open
  * @maps: how many mappings there are
  * @exports: how many dma-bufs of it there are
+ * @layouts: how many layouts are in it
  * @free_work: for kvx_pool_put_async()
  */
 struct kvx_pool {
@@ -74,6 +75,7 @@ struct kvx_pool {
 	atomic_t opens;
 	atomic_t maps;
 	atomic_t exports;
+	atomic_t layouts;
 	struct work_struct free_work;
 };
 

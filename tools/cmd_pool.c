@@ -75,6 +75,7 @@ static void json_pool(struct json *js, const struct kvx_pool_stat *st)
 	json_number(js, "opens", st->opens);
 	json_number(js, "maps", st->maps);
 	json_number(js, "exports", st->exports);
+	json_number(js, "layouts", st->layouts);
 	json_number(js, "linked", st->linked);
 	json_number(js, "pid", st->pid);
 	json_number(js, "age_ns", st->age_ns);
@@ -155,8 +156,8 @@ static int show(const char *name, bool json)
 	printf("owner   %s, group %s, mode %04o\n", user_name(st.uid, uid),
 	       group_name(st.gid, gid), st.mode);
 	printf("made    %s ago by process %" PRIu32 "\n", age, st.pid);
-	printf("in use  %" PRIu32 " opens, %" PRIu32 " mappings, %" PRIu32 " dma-bufs\n", st.opens,
-	       st.maps, st.exports);
+	printf("in use  %" PRIu32 " opens, %" PRIu32 " mappings, %" PRIu32 " layouts, %" PRIu32
+	       " dma-bufs\n", st.opens, st.maps, st.layouts, st.exports);
 	for (int i = KVX_CHUNK_ORDERS - 1; i >= 0; i--) {
 		cli_format_size(size, (uint64_t)sysconf(_SC_PAGESIZE) << i);
 		if (st.chunks[i])

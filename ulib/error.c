@@ -108,7 +108,7 @@ static const struct {
 	[KVXFER_REASON_LAYOUT_INNER] = { "LAYOUT_INNER", "inner_dim is 0", NULL },
 	[KVXFER_REASON_LAYOUT_DTYPE] = { "LAYOUT_DTYPE", "dtype_width is not 1 to 8", NULL },
 	[KVXFER_REASON_LAYOUT_ALIGNMENT] = {
-		"LAYOUT_ALIGNMENT", "alignment is 0, or a base is no multiple of it", ": base %u" },
+		"LAYOUT_ALIGNMENT", "alignment is 0", NULL },
 	[KVXFER_REASON_LAYOUT_ENTRIES] = {
 		"LAYOUT_ENTRIES", "num_layers times outer_dim is more than 4096", NULL },
 	[KVXFER_REASON_LAYOUT_OVERFLOW] = {
@@ -116,7 +116,8 @@ static const struct {
 	[KVXFER_REASON_LAYOUT_BASES] = {
 		"LAYOUT_BASES", "a layout of this kind has another number of bases", ": %u" },
 	[KVXFER_REASON_LAYOUT_STRIDE] = {
-		"LAYOUT_STRIDE", "block_stride is less than a region", NULL },
+		"LAYOUT_STRIDE", "block_stride is less than a region, or more than a pool",
+		NULL },
 	[KVXFER_REASON_LAYOUT_POOL] = {
 		"LAYOUT_POOL", "a base is in no pool that the agent has open", ": base %u" },
 	[KVXFER_REASON_LAYOUT_BOUNDS] = {
@@ -129,6 +130,11 @@ static const struct {
 		NULL },
 	[KVXFER_REASON_LAYOUT_UNKNOWN] = {
 		"LAYOUT_UNKNOWN", "the agent has no such layout", ": id %u" },
+	[KVXFER_REASON_LAYOUT_BASE] = {
+		"LAYOUT_BASE", "a reserved word of a base is set", ": base %u" },
+	[KVXFER_REASON_LAYOUT_BASE_ALIGNMENT] = {
+		"LAYOUT_BASE_ALIGNMENT", "a base's offset is no multiple of alignment",
+		": base %u" },
 };
 
 _Static_assert(ARRAY_SIZE(reasons) == KVXFER_REASON_NR, "a reason has no text");

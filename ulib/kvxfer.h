@@ -178,6 +178,7 @@ struct kvx_pool_opts {
  * @page_bytes: bytes of a page
  * @name: empty for none
  * @exports: how many dma-bufs of it there are
+ * @layouts: how many layouts are in it
  */
 struct kvx_pool_stat {
 	size_t size;
@@ -197,10 +198,12 @@ struct kvx_pool_stat {
 	uint32_t page_bytes;
 	char name[KVX_NAME_MAX];
 	uint32_t exports;
+	uint32_t layouts;
 };
 
 #define KVX_POOL_STAT_INIT \
-	{ sizeof(struct kvx_pool_stat), 0, 0, 0, 0, { 0 }, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0 }
+	{ sizeof(struct kvx_pool_stat), 0, 0, 0, 0, { 0 }, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, \
+	  0, 0 }
 
 /* Make a pool of @bytes, a multiple of the page size. @opts may be NULL. */
 int kvx_pool_create(struct kvx_agent *agent, struct kvx_pool **pool, uint64_t bytes,
@@ -324,25 +327,42 @@ struct kvx_layout_base {
  * struct kvx_layout_stat - what a layout has become
  * @size: sizeof(struct kvx_layout_stat), by KVX_LAYOUT_STAT_INIT
  * @handle: its handle
- * @config: as it was registered
+ * @kind: these as they were registered
+ * @format: the same
+ * @num_blocks: the same
+ * @num_layers: the same
+ * @outer_dim: the same
+ * @page_size: the same
+ * @inner_dim: the same
+ * @dtype_width: the same
+ * @alignment: the same
+ * @pools: how many pools it is in
  * @region_bytes: of a region: one (block, layer, outer)
  * @block_stride: bytes from a block to the next
  * @bytes: of all regions
- * @pools: how many pools it is in
+ * @writable: were all of its pools open for writing?
  */
 struct kvx_layout_stat {
 	size_t size;
 	struct kvx_handle handle;
-	struct kvx_layout_config config;
+	uint32_t kind;
+	uint32_t format;
+	uint32_t num_blocks;
+	uint32_t num_layers;
+	uint32_t outer_dim;
+	uint32_t page_size;
+	uint32_t inner_dim;
+	uint32_t dtype_width;
+	uint32_t alignment;
+	uint32_t pools;
 	uint64_t region_bytes;
 	uint64_t block_stride;
 	uint64_t bytes;
-	uint32_t pools;
+	uint32_t writable;
 };
 
 #define KVX_LAYOUT_STAT_INIT \
-	{ sizeof(struct kvx_layout_stat), { 0, 0 }, { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }, 0, 0, 0, \
-	  0 }
+	{ sizeof(struct kvx_layout_stat), { 0, 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Say where KV blocks are; the layout holds its pools until it is unregistered. */
 int kvx_layout_register(struct kvx_agent *agent, struct kvx_handle *handle,

@@ -28,6 +28,12 @@ int kvx_layout_register(struct kvx_agent *agent, struct kvx_handle *handle,
 	if (!list)
 		return kvx_fail(ENOMEM, "register layout: no memory");
 	for (size_t i = 0; i < nr_bases; i++) {
+		/* Numbers are the agent's own: another's would name another pool. */
+		if (bases[i].pool->agent != agent) {
+			free(list);
+			return kvx_fail(EINVAL,
+					"register layout: base %zu is in another agent's pool", i);
+		}
 		list[i].pool = bases[i].pool->handle;
 		list[i].offset = bases[i].offset;
 	}
@@ -64,22 +70,20 @@ static int stat_command(struct kvx_agent *agent, struct kvxfer_layout_stat *cmd,
 		return err;
 	full.handle.worker_id = cmd->out_worker_id;
 	full.handle.rest = cmd->out_rest;
-	full.config.size = sizeof(full.config);
-	full.config.kind = cmd->out_kind;
-	full.config.format = cmd->out_format;
-	full.config.num_blocks = cmd->out_num_blocks;
-	full.config.num_layers = cmd->out_num_layers;
-	full.config.outer_dim = cmd->out_outer_dim;
-	full.config.page_size = cmd->out_page_size;
-	full.config.inner_dim = cmd->out_inner_dim;
-	full.config.dtype_width = cmd->out_dtype_width;
-	full.config.alignment = cmd->out_alignment;
-	if (cmd->out_kind == KVXFER_LAYOUT_TABLE)
-		full.config.block_stride = cmd->out_block_stride;
+	full.kind = cmd->out_kind;
+	full.format = cmd->out_format;
+	full.num_blocks = cmd->out_num_blocks;
+	full.num_layers = cmd->out_num_layers;
+	full.outer_dim = cmd->out_outer_dim;
+	full.page_size = cmd->out_page_size;
+	full.inner_dim = cmd->out_inner_dim;
+	full.dtype_width = cmd->out_dtype_width;
+	full.alignment = cmd->out_alignment;
 	full.region_bytes = cmd->out_region_bytes;
 	full.block_stride = cmd->out_block_stride;
 	full.bytes = cmd->out_bytes;
 	full.pools = cmd->out_pools;
+	full.writable = cmd->out_writable;
 	return kvx_give_struct(stat, &full, sizeof(full), "stat layout");
 }
 

@@ -262,6 +262,7 @@ static int stat_command(struct kvx_agent *agent, struct kvxfer_pool_stat *cmd,
 	full.page_bytes = cmd->out_page_bytes;
 	memcpy(full.name, cmd->out_name, sizeof(full.name) - 1);
 	full.exports = cmd->out_exports;
+	full.layouts = cmd->out_layouts;
 	return kvx_give_struct(stat, &full, sizeof(full), "stat pool");
 }
 

@@ -47,8 +47,10 @@ TEST(a_layout_gets_a_handle_and_holds_its_pools)
 	CHECK_EQ(st.block_stride, 4 * 4096);
 	CHECK_EQ(st.bytes, 64 * 4096);
 	CHECK_EQ(st.pools, 1);
-	CHECK_EQ(st.config.num_blocks, 16);
-	CHECK_EQ(st.config.block_stride, 0);
+	CHECK_EQ(st.num_blocks, 16);
+	CHECK_EQ(st.kind, KVX_LAYOUT_CONTIGUOUS);
+	CHECK_EQ(st.writable, 1);
+	CHECK_EQ(stat_of(bases[0].pool).layouts, 1);
 	CHECK_EQ(st.handle.rest, handle.rest);
 
 	/* Layers in pools of their own. */
@@ -105,10 +107,52 @@ TEST(every_kind_of_pool_has_layouts)
 	OK(kvx_layout_register(agent, &handle, &config, bases, 4));
 	OK(kvx_layout_stat(agent, handle, &st));
 	CHECK_EQ(st.pools, 3);
-	CHECK_EQ(st.config.block_stride, 4100);
+	CHECK_EQ(st.block_stride, 4100);
 	close(opts.memfd);
 	kvx_close(agent);
 	munmap(own, MIB);
+	agent = open_agent();
+	settle(agent);
+	kvx_close(agent);
+}
+
+TEST(a_pool_is_one_however_often_it_is_open)
+{
+	struct kvx_agent *agent = open_agent(), *other = open_agent();
+	struct kvx_pool_opts opts = KVX_POOL_OPTS_INIT;
+	struct kvx_layout_config config = small_config();
+	struct kvx_layout_stat st = KVX_LAYOUT_STAT_INIT;
+	struct kvx_layout_base bases[2] = {};
+	struct kvx_handle handle;
+	int fd;
+
+	opts.name = "twice";
+	OK(kvx_pool_create(agent, &bases[0].pool, BYTES, &opts));
+	OK(kvx_pool_open(agent, &bases[1].pool, "twice", KVX_POOL_READ));
+	config.kind = KVX_LAYOUT_BLOCK_FIRST;
+	CHECK_EQ(kvx_layout_register(agent, &handle, &config, bases, 2), -EINVAL);
+	REASON(LAYOUT_OVERLAP);
+	bases[1].offset = BYTES / 2;
+	OK(kvx_layout_register(agent, &handle, &config, bases, 2));
+	OK(kvx_layout_stat(agent, handle, &st));
+	CHECK_EQ(st.pools, 1);
+	/* By one of the ways it is open for reading only. */
+	CHECK_EQ(st.writable, 0);
+	kvx_pool_close(bases[1].pool);
+	/* A dma-buf of it is it, too. */
+	OK(kvx_pool_export(bases[0].pool, &fd));
+	OK(kvx_pool_import(agent, &bases[1].pool, fd, KVX_POOL_WRITE));
+	bases[1].offset = 8;
+	CHECK_EQ(kvx_layout_register(agent, &handle, &config, bases, 2), -EINVAL);
+	REASON(LAYOUT_OVERLAP);
+	close(fd);
+	/* Another agent's pool has another number here. */
+	OK(kvx_pool_create(other, &bases[1].pool, BYTES, NULL));
+	CHECK_EQ(kvx_layout_register(agent, &handle, &config, bases, 2), -EINVAL);
+	CHECK(strstr(kvx_last_error()->text, "base 1 is in another agent's pool"));
+	OK(kvx_pool_unlink(agent, "twice"));
+	kvx_close(agent);
+	kvx_close(other);
 	agent = open_agent();
 	settle(agent);
 	kvx_close(agent);
@@ -159,11 +203,13 @@ TEST(what_cannot_be_a_layout_is_refused_by_name)
 	REFUSED(EINVAL, LAYOUT_BOUNDS, 1, config.num_blocks = BYTES / 16384 + 1);
 	bases[1].offset = BYTES - 16 * 8192 + 1;
 	REFUSED(EINVAL, LAYOUT_BOUNDS, 2, config.kind = KVX_LAYOUT_BLOCK_FIRST);
+	CHECK_EQ(kvx_last_error()->index, 3);
 	bases[1].offset = 1ULL << 63;
 	REFUSED(EINVAL, LAYOUT_BOUNDS, 2, config.kind = KVX_LAYOUT_BLOCK_FIRST);
+	CHECK_EQ(kvx_last_error()->index, 2);
 	bases[1].offset = 16 * 8192 + 8;
-	REFUSED(EINVAL, LAYOUT_ALIGNMENT, 2, (config.kind = KVX_LAYOUT_BLOCK_FIRST,
-					      config.alignment = 16));
+	REFUSED(EINVAL, LAYOUT_BASE_ALIGNMENT, 2, (config.kind = KVX_LAYOUT_BLOCK_FIRST,
+						   config.alignment = 16));
 	CHECK_EQ(kvx_last_error()->index, 1);
 #undef REFUSED
 
@@ -180,7 +226,8 @@ TEST(what_cannot_be_a_layout_is_refused_by_name)
 	CHECK_EQ(cmd.hdr.reason, KVXFER_REASON_LAYOUT_POOL);
 	raw.reserved = 1;
 	CHECK(ioctl(kvx_fd(agent), KVXFER_IOC_LAYOUT_REGISTER, &cmd) == -1 && errno == EINVAL);
-	CHECK_EQ(cmd.hdr.reason, KVXFER_REASON_FIELD_UNUSED);
+	CHECK_EQ(cmd.hdr.reason, KVXFER_REASON_LAYOUT_BASE);
+	CHECK_EQ(cmd.hdr.index, 0);
 	cmd.bases = 8;
 	CHECK(ioctl(kvx_fd(agent), KVXFER_IOC_LAYOUT_REGISTER, &cmd) == -1 && errno == EFAULT);
 	kvx_pool_close(bases[0].pool);

@@ -276,6 +276,7 @@ static bool random_shape(struct kvx_shape *shape, struct side *src, struct side 
 	shape->dst.layout = &dst->layout;
 	shape->src.ids = src->ids;
 	shape->dst.ids = dst->ids;
+	shape->seed = rnd(1U << 30);
 	shape->outers = rnd(1U << src->geo.outer_dim);
 	if (rnd(2) || src->geo.num_layers != dst->geo.num_layers) {
 		shape->src.layer = rnd(src->geo.num_layers);
@@ -434,6 +435,11 @@ TEST(blocks_go_whole_just_where_both_sides_have_them_whole)
 	CHECK_EQ(count_segments(&shape), 8);
 	shape = known_shape(first, first);
 	CHECK_EQ(count_segments(&shape), 2);
+	/* Runs without gaps are the whole. */
+	shape = known_shape(fc, fc);
+	shape.src.piece = (struct kvx_piece){ 0, 2, 2, 2 };
+	shape.dst.piece = (struct kvx_piece){ 0, 1, 1, 4 };
+	CHECK_EQ(count_segments(&shape), 1);
 	/* Rows of blocks, for each layer and outer. */
 	shape = known_shape(second, second);
 	CHECK_EQ(count_segments(&shape), 4);
@@ -473,6 +479,7 @@ TEST(shapes_that_do_not_fit_are_refused_by_name)
 	REFUSED(PIECE, (shape.src.piece = (struct kvx_piece){ 0, 2, UINT64_MAX, 2 }));
 	REFUSED(PIECE, (shape.src.piece = (struct kvx_piece){ UINT64_MAX, 2, 2, 2 }));
 	REFUSED(PIECE, (shape.src.piece = (struct kvx_piece){ 0, 2, 0, 1 }));
+	REFUSED(LENGTH, (shape.src.nr = UINT32_MAX, shape.dst.nr = UINT32_MAX));
 	REFUSED(LENGTH, shape.src.nr = 3);
 	REFUSED(SRC_RANGE, known[0].ids[2] = 16);
 	CHECK_EQ(index, 2);
@@ -524,9 +531,11 @@ TEST(layouts_that_are_wrong_are_refused_by_name)
 	CHECK_EQ(index, 1);
 	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_TABLE, given, 4, 3, &index),
 		 KVXFER_REASON_LAYOUT_STRIDE);
+	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_TABLE, given, 4, 1ULL << 44, &index),
+		 KVXFER_REASON_LAYOUT_STRIDE);
 	given[1] = 510;
 	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
-		 KVXFER_REASON_LAYOUT_ALIGNMENT);
+		 KVXFER_REASON_LAYOUT_BASE_ALIGNMENT);
 	CHECK_EQ(index, 1);
 	given[1] = KVX_PLACE_MASK - 3;
 	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_BLOCK_FIRST, given, 2, 0, &index),
@@ -546,6 +555,5 @@ TEST(layouts_that_are_wrong_are_refused_by_name)
 		 0);
 	CHECK_EQ(check_all(&layout, POOLS, &index), KVXFER_REASON_LAYOUT_OVERLAP);
 	CHECK_EQ(kvx_layout_bases(&layout, KVXFER_LAYOUT_TABLE, given, 4, UINT64_MAX, &index),
-		 0);
-	CHECK_EQ(check_all(&layout, POOLS, &index), KVXFER_REASON_LAYOUT_OVERFLOW);
+		 KVXFER_REASON_LAYOUT_STRIDE);
 }

@@ -122,19 +122,21 @@
  * @KVXFER_REASON_LAYOUT_PAGE: no tokens in a block
  * @KVXFER_REASON_LAYOUT_INNER: no elements in a token
  * @KVXFER_REASON_LAYOUT_DTYPE: an element's width is not 1 to 8 bytes
- * @KVXFER_REASON_LAYOUT_ALIGNMENT: the alignment is 0, or a base is no multiple of it; @index is
- * the
- *	base
+ * @KVXFER_REASON_LAYOUT_ALIGNMENT: the alignment is 0
  * @KVXFER_REASON_LAYOUT_ENTRIES: more layers times outer than KVXFER_LAYOUT_ENTRIES_MAX
  * @KVXFER_REASON_LAYOUT_OVERFLOW: the whole is larger than any number of bytes
  * @KVXFER_REASON_LAYOUT_BASES: not as many bases as this kind has; @index is how many it has
- * @KVXFER_REASON_LAYOUT_STRIDE: blocks are nearer to each other than a region is long
+ * @KVXFER_REASON_LAYOUT_STRIDE: blocks are nearer to each other than a region is long, or farther
+ *	than any pool
  * @KVXFER_REASON_LAYOUT_POOL: a base's pool is none of the agent's; @index is the base
  * @KVXFER_REASON_LAYOUT_BOUNDS: regions of an entry lie beyond their pool; @index is the entry
  * @KVXFER_REASON_LAYOUT_OVERLAP: regions of two entries lie over each other; @index is the later
  *	entry
  * @KVXFER_REASON_LAYOUT_IDS: the agent has used up its 65535 layout ids
  * @KVXFER_REASON_LAYOUT_UNKNOWN: the agent has no such layout; @index is the id
+ * @KVXFER_REASON_LAYOUT_BASE: a base's reserved word is set; @index is the base
+ * @KVXFER_REASON_LAYOUT_BASE_ALIGNMENT: a base's offset is no multiple of the alignment; @index is
+ *	the base
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -196,6 +198,8 @@ enum kvxfer_reason {
 	KVXFER_REASON_LAYOUT_OVERLAP	= 55,
 	KVXFER_REASON_LAYOUT_IDS	= 56,
 	KVXFER_REASON_LAYOUT_UNKNOWN	= 57,
+	KVXFER_REASON_LAYOUT_BASE	= 58,
+	KVXFER_REASON_LAYOUT_BASE_ALIGNMENT	= 59,
 
 	KVXFER_REASON_NR
 };
@@ -403,8 +407,8 @@ struct kvxfer_pool_pin {
  * @hdr: no flags
  * @name: the name
  *
- * The name is free at once; the memory goes when nobody has the pool open or mapped. Only the owner
- * may, and who has CAP_FOWNER.
+ * The name is free at once; the memory goes when nobody uses the pool: has it open, mapped, in a
+ * layout or as a dma-buf. Only the owner may, and who has CAP_FOWNER.
  *
  * Return: 0; EINVAL with NAME_*; ENOENT with POOL_NAME_UNKNOWN; EPERM with POOL_RIGHTS.
  */
@@ -463,7 +467,7 @@ struct kvxfer_pool_close {
  *	as several of the largest
  * @out_node_bytes: how much of it is on which NUMA node; of a dma-buf, neither is known
  * @out_exports: how many dma-bufs of it there are
- * @out_reserved: 0
+ * @out_layouts: how many layouts are in it
  *
  * Anyone who may open the device may ask about every pool.
  *
@@ -491,7 +495,7 @@ struct kvxfer_pool_stat {
 	__aligned_u64 out_chunks[KVXFER_CHUNK_ORDERS];
 	__aligned_u64 out_node_bytes[KVXFER_NODES];
 	__u32 out_exports;
-	__u32 out_reserved;
+	__u32 out_layouts;
 };
 
 #define KVXFER_IOC_POOL_STAT	_IO(KVXFER_IOC_TYPE, 0x07)
@@ -605,10 +609,12 @@ struct kvxfer_layout_base {
  *
  * A region is page_size * inner_dim * dtype_width bytes; none of these has to be a power of two,
  * nor aligned to anything. The layout holds its pools until it is unregistered. Ids begin at 1 and
- * are never used again. The agent's worker_id is fixed from then on.
+ * are never used again. The agent's worker_id is fixed from then on. That two pools are of the same
+ * bytes (a range that was pinned twice) is not seen.
  *
- * Return: 0; EINVAL with LAYOUT_KIND to LAYOUT_OVERLAP, or FIELD_UNUSED; ENOENT with LAYOUT_POOL;
- * EOVERFLOW with LAYOUT_OVERFLOW; ENOSPC with LAYOUT_IDS; EFAULT for bases that cannot be read.
+ * Return: 0; ENOENT with LAYOUT_POOL; EOVERFLOW with LAYOUT_OVERFLOW; ENOSPC with LAYOUT_IDS;
+ * EINVAL with the other LAYOUT_* or FIELD_UNUSED; EFAULT for bases that cannot be read; ENOMEM;
+ * EINTR when the caller is being killed.
  */
 struct kvxfer_layout_register {
 	struct kvxfer_hdr hdr;
@@ -672,6 +678,8 @@ struct kvxfer_layout_unregister {
  * @out_region_bytes: of a region
  * @out_block_stride: bytes from a block to the next
  * @out_bytes: of all regions
+ * @out_writable: 1 when all of its pools were open for both ways
+ * @out_reserved: 0
  *
  * Return: 0; ENOENT with LAYOUT_UNKNOWN (with STAT_NEXT: there are no more).
  */
@@ -694,6 +702,8 @@ struct kvxfer_layout_stat {
 	__aligned_u64 out_region_bytes;
 	__aligned_u64 out_block_stride;
 	__aligned_u64 out_bytes;
+	__u32 out_writable;
+	__u32 out_reserved;
 };
 
 #define KVXFER_IOC_LAYOUT_STAT	_IO(KVXFER_IOC_TYPE, 0x0c)
