@@ -17,11 +17,14 @@
 
 #include "abi.h"
 #include "compat.h"
+#include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
 #include "pool.h"
 #include "quota.h"
+#include "ring.h"
 #include "trace.h"
+#include "xfer.h"
 
 #define KVX_AGENTS_MAX_DEFAULT	65536
 #define KVX_WORKERS_HASH_BITS	10
@@ -91,6 +94,11 @@ struct kvx_agent *kvx_agent_open(void)
 	init_waitqueue_head(&agent->wait);
 	xa_init_flags(&agent->pools, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	xa_init_flags(&agent->layouts, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&agent->imports, XA_FLAGS_ACCOUNT);
+	mutex_init(&agent->imports_lock);
+	xa_init_flags(&agent->xfers, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
+	kvx_notes_init(&agent->notes);
+	kvx_copy_queue_init(&agent->copies);
 	kvx_agent_name_from_task(agent->name);
 
 	mutex_lock(&kvx_agents_lock);
@@ -121,9 +129,13 @@ err_unlock:
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_agent_open);
 
+/* All that it owned went when it was closed. */
 static void kvx_agent_free(struct kref *ref)
 {
-	kfree(container_of(ref, struct kvx_agent, ref));
+	struct kvx_agent *agent = container_of(ref, struct kvx_agent, ref);
+
+	mutex_destroy(&agent->imports_lock);
+	kfree(agent);
 }
 
 /**
@@ -151,8 +163,12 @@ void kvx_agent_close(struct kvx_agent *agent)
 	xa_erase(&kvx_agents, agent->id);
 	kvx_agents_count--;
 	mutex_unlock(&kvx_agents_lock);
+	kvx_notes_close(agent);
+	kvx_xfers_drop(agent);
+	kvx_imports_drop(agent);
 	kvx_layouts_drop(agent);
 	kvx_pools_drop(agent);
+	kvx_ring_free(agent);
 	kvx_agent_put(agent);
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_agent_close);
@@ -170,7 +186,8 @@ int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd)
 	cmd->out_abi_version = KVXFER_ABI_VERSION;
 	cmd->out_size_max = KVXFER_SIZE_MAX;
 	cmd->out_features = KVXFER_FEATURE_AGENT | KVXFER_FEATURE_POOL |
-			    KVXFER_FEATURE_DMABUF | KVXFER_FEATURE_LAYOUT;
+			    KVXFER_FEATURE_DMABUF | KVXFER_FEATURE_LAYOUT |
+			    KVXFER_FEATURE_XFER | KVXFER_FEATURE_GRANT | KVXFER_FEATURE_NOTE;
 	cmd->out_boot_id = kvx_boot_id;
 	cmd->out_epoch = agent->epoch;
 	cmd->out_agent_id = agent->id;
@@ -257,6 +274,25 @@ u64 kvx_agent_fix_worker_id(struct kvx_agent *agent)
 	worker_id = agent->worker_id;
 	mutex_unlock(&kvx_agents_lock);
 	return worker_id;
+}
+
+/**
+ * kvx_agent_find() - the agent that has a worker_id
+ * @worker_id: the number
+ *
+ * Context: process, may sleep.
+ * Return: the agent, with a reference; or NULL.
+ */
+struct kvx_agent *kvx_agent_find(u64 worker_id)
+{
+	struct kvx_agent *agent;
+
+	mutex_lock(&kvx_agents_lock);
+	agent = __kvx_worker_find(worker_id);
+	if (agent)
+		kref_get(&agent->ref);
+	mutex_unlock(&kvx_agents_lock);
+	return agent;
 }
 
 /**

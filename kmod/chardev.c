@@ -17,10 +17,14 @@
 #include <linux/uaccess.h>
 
 #include "abi.h"
+#include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
+#include "note.h"
 #include "pool.h"
+#include "ring.h"
 #include "trace.h"
+#include "xfer.h"
 
 /*
  * What a command makes stands behind its struct, where no user sees it, and is given to the agent
@@ -60,6 +64,25 @@ union kvx_cmd {
 	} layout_register;
 	struct kvxfer_layout_unregister layout_unregister;
 	struct kvxfer_layout_stat layout_stat;
+	struct kvxfer_ring_setup ring_setup;
+	struct kvxfer_xfer_prep xfer_prep;
+	struct kvxfer_xfer_post xfer_post;
+	struct kvxfer_xfer_wait xfer_wait;
+	struct kvxfer_xfer_cancel xfer_cancel;
+	struct kvxfer_xfer_release xfer_release;
+	struct kvxfer_xfer_cost xfer_cost;
+	struct {
+		struct kvxfer_grant cmd;
+		struct kvx_grant *grant;
+	} grant;
+	struct kvxfer_revoke revoke;
+	struct kvxfer_layout_import layout_import;
+	struct kvxfer_layout_forget layout_forget;
+	struct kvxfer_note_send note_send;
+	struct {
+		struct kvxfer_note_recv cmd;
+		struct list_head taken;
+	} note_recv;
 };
 
 /**
@@ -78,8 +101,8 @@ struct kvx_op {
 	u32 flags;
 	bool out;
 	int (*handler)(struct kvx_agent *agent, union kvx_cmd *cmd);
-	void (*done)(struct kvx_agent *agent, const union kvx_cmd *cmd);
-	void (*undo)(struct kvx_agent *agent, const union kvx_cmd *cmd);
+	void (*done)(struct kvx_agent *agent, union kvx_cmd *cmd);
+	void (*undo)(struct kvx_agent *agent, union kvx_cmd *cmd);
 };
 
 static int kvx_op_query(struct kvx_agent *agent, union kvx_cmd *cmd)
@@ -147,65 +170,160 @@ static int kvx_op_layout_stat(struct kvx_agent *agent, union kvx_cmd *cmd)
 	return kvx_layout_stat(agent, &cmd->layout_stat);
 }
 
-static void kvx_done_pool_create(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static int kvx_op_ring_setup(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_ring_setup(agent, &cmd->ring_setup);
+}
+
+static int kvx_op_xfer_prep(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_xfer_prep(agent, &cmd->xfer_prep);
+}
+
+static int kvx_op_xfer_post(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_xfer_post(agent, &cmd->xfer_post);
+}
+
+static int kvx_op_xfer_exec(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_xfer_exec(agent, &cmd->xfer_prep);
+}
+
+static int kvx_op_xfer_wait(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_xfer_wait(agent, &cmd->xfer_wait);
+}
+
+static int kvx_op_xfer_cancel(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_xfer_cancel(agent, &cmd->xfer_cancel);
+}
+
+static int kvx_op_xfer_release(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_xfer_release(agent, &cmd->xfer_release);
+}
+
+static int kvx_op_xfer_cost(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_xfer_cost(agent, &cmd->xfer_cost);
+}
+
+static int kvx_op_grant(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_grant(agent, &cmd->grant.cmd, &cmd->grant.grant);
+}
+
+static int kvx_op_revoke(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_revoke(agent, &cmd->revoke);
+}
+
+static int kvx_op_layout_import(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_layout_import(agent, &cmd->layout_import);
+}
+
+static int kvx_op_layout_forget(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_layout_forget(agent, &cmd->layout_forget);
+}
+
+static int kvx_op_note_send(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_note_send(agent, &cmd->note_send);
+}
+
+static int kvx_op_note_recv(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_note_recv(agent, &cmd->note_recv.cmd, &cmd->note_recv.taken);
+}
+
+static void kvx_done_pool_create(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_pool_opened(agent, cmd->pool_create.cmd.out_pool, cmd->pool_create.open);
 }
 
-static void kvx_done_pool_open(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_done_pool_open(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_pool_opened(agent, cmd->pool_open.cmd.out_pool, cmd->pool_open.open);
 }
 
-static void kvx_done_pool_pin(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_done_pool_pin(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_pool_opened(agent, cmd->pool_pin.cmd.out_pool, cmd->pool_pin.open);
 }
 
-static void kvx_done_pool_dmabuf(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_done_pool_dmabuf(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_pool_opened(agent, cmd->pool_dmabuf.cmd.out_pool, cmd->pool_dmabuf.open);
 }
 
-static void kvx_done_pool_export(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_done_pool_export(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	fd_install(cmd->pool_export.cmd.out_fd, cmd->pool_export.file);
 }
 
-static void kvx_done_layout_register(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_done_layout_register(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_layout_registered(agent, cmd->layout_register.reg);
 }
 
-static void kvx_undo_pool_create(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_done_grant(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	kvx_granted(agent, cmd->grant.grant);
+}
+
+static void kvx_done_note_recv(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	kvx_note_received(agent, &cmd->note_recv.taken);
+}
+
+static void kvx_undo_pool_create(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_pool_undo(agent, cmd->pool_create.cmd.out_pool, cmd->pool_create.open, true);
 }
 
-static void kvx_undo_pool_open(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_undo_pool_open(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_pool_undo(agent, cmd->pool_open.cmd.out_pool, cmd->pool_open.open, false);
 }
 
-static void kvx_undo_pool_pin(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_undo_pool_pin(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_pool_undo(agent, cmd->pool_pin.cmd.out_pool, cmd->pool_pin.open, false);
 }
 
-static void kvx_undo_pool_export(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_undo_pool_export(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	put_unused_fd(cmd->pool_export.cmd.out_fd);
 	fput(cmd->pool_export.file);
 }
 
-static void kvx_undo_pool_dmabuf(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_undo_pool_dmabuf(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_pool_undo(agent, cmd->pool_dmabuf.cmd.out_pool, cmd->pool_dmabuf.open, false);
 }
 
-static void kvx_undo_layout_register(struct kvx_agent *agent, const union kvx_cmd *cmd)
+static void kvx_undo_layout_register(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_layout_undo(agent, cmd->layout_register.reg);
+}
+
+static void kvx_undo_xfer(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	kvx_xfer_undo(agent, cmd->xfer_prep.out_xfer);
+}
+
+static void kvx_undo_grant(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	kvx_grant_undo(agent, cmd->grant.grant);
+}
+
+static void kvx_undo_note_recv(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	kvx_note_recv_undo(agent, &cmd->note_recv.taken);
 }
 
 static const struct kvx_op kvx_ops[] = {
@@ -294,6 +412,7 @@ static const struct kvx_op kvx_ops[] = {
 	[_IOC_NR(KVXFER_IOC_LAYOUT_UNREGISTER)] = {
 		.size = sizeof(struct kvxfer_layout_unregister),
 		.min = offsetofend(struct kvxfer_layout_unregister, id),
+		.flags = KVXFER_LAYOUT_UNREGISTER_WAIT | KVXFER_LAYOUT_UNREGISTER_CUT,
 		.handler = kvx_op_layout_unregister,
 	},
 	[_IOC_NR(KVXFER_IOC_LAYOUT_STAT)] = {
@@ -302,6 +421,97 @@ static const struct kvx_op kvx_ops[] = {
 		.flags = KVXFER_LAYOUT_STAT_NEXT,
 		.out = true,
 		.handler = kvx_op_layout_stat,
+	},
+	[_IOC_NR(KVXFER_IOC_RING_SETUP)] = {
+		.size = sizeof(struct kvxfer_ring_setup),
+		.min = offsetofend(struct kvxfer_ring_setup, out_mmap_bytes),
+		.flags = KVXFER_RING_SETUP_EVENTFD,
+		.out = true,
+		.handler = kvx_op_ring_setup,
+	},
+	[_IOC_NR(KVXFER_IOC_XFER_PREP)] = {
+		.size = sizeof(struct kvxfer_xfer_prep),
+		.min = offsetofend(struct kvxfer_xfer_prep, out_result),
+		.flags = KVXFER_XFER_NOTE | KVXFER_XFER_POST,
+		.out = true,
+		.handler = kvx_op_xfer_prep,
+		.undo = kvx_undo_xfer,
+	},
+	[_IOC_NR(KVXFER_IOC_XFER_POST)] = {
+		.size = sizeof(struct kvxfer_xfer_post),
+		.min = offsetofend(struct kvxfer_xfer_post, out_result),
+		.flags = KVXFER_XFER_NOTE,
+		.out = true,
+		.handler = kvx_op_xfer_post,
+	},
+	[_IOC_NR(KVXFER_IOC_XFER_EXEC)] = {
+		.size = sizeof(struct kvxfer_xfer_prep),
+		.min = offsetofend(struct kvxfer_xfer_prep, out_result),
+		.flags = KVXFER_XFER_NOTE | KVXFER_XFER_WAIT,
+		.out = true,
+		.handler = kvx_op_xfer_exec,
+		.undo = kvx_undo_xfer,
+	},
+	[_IOC_NR(KVXFER_IOC_XFER_WAIT)] = {
+		.size = sizeof(struct kvxfer_xfer_wait),
+		.min = offsetofend(struct kvxfer_xfer_wait, out_index),
+		.flags = KVXFER_XFER_WAIT_ANY,
+		.out = true,
+		.handler = kvx_op_xfer_wait,
+	},
+	[_IOC_NR(KVXFER_IOC_XFER_CANCEL)] = {
+		.size = sizeof(struct kvxfer_xfer_cancel),
+		.min = offsetofend(struct kvxfer_xfer_cancel, out_state),
+		.out = true,
+		.handler = kvx_op_xfer_cancel,
+	},
+	[_IOC_NR(KVXFER_IOC_XFER_RELEASE)] = {
+		.size = sizeof(struct kvxfer_xfer_release),
+		.min = offsetofend(struct kvxfer_xfer_release, xfer),
+		.handler = kvx_op_xfer_release,
+	},
+	[_IOC_NR(KVXFER_IOC_XFER_COST)] = {
+		.size = sizeof(struct kvxfer_xfer_cost),
+		.min = offsetofend(struct kvxfer_xfer_cost, out_samples),
+		.out = true,
+		.handler = kvx_op_xfer_cost,
+	},
+	[_IOC_NR(KVXFER_IOC_GRANT)] = {
+		.size = sizeof(struct kvxfer_grant),
+		.min = offsetofend(struct kvxfer_grant, out_key),
+		.out = true,
+		.handler = kvx_op_grant,
+		.done = kvx_done_grant,
+		.undo = kvx_undo_grant,
+	},
+	[_IOC_NR(KVXFER_IOC_REVOKE)] = {
+		.size = sizeof(struct kvxfer_revoke),
+		.min = offsetofend(struct kvxfer_revoke, key),
+		.handler = kvx_op_revoke,
+	},
+	[_IOC_NR(KVXFER_IOC_LAYOUT_IMPORT)] = {
+		.size = sizeof(struct kvxfer_layout_import),
+		.min = offsetofend(struct kvxfer_layout_import, nr_imports),
+		.handler = kvx_op_layout_import,
+	},
+	[_IOC_NR(KVXFER_IOC_LAYOUT_FORGET)] = {
+		.size = sizeof(struct kvxfer_layout_forget),
+		.min = offsetofend(struct kvxfer_layout_forget, worker_id),
+		.handler = kvx_op_layout_forget,
+	},
+	[_IOC_NR(KVXFER_IOC_NOTE_SEND)] = {
+		.size = sizeof(struct kvxfer_note_send),
+		.min = offsetofend(struct kvxfer_note_send, note),
+		.flags = KVXFER_NOTE_SEND_WAIT,
+		.handler = kvx_op_note_send,
+	},
+	[_IOC_NR(KVXFER_IOC_NOTE_RECV)] = {
+		.size = sizeof(struct kvxfer_note_recv),
+		.min = offsetofend(struct kvxfer_note_recv, out_overflows),
+		.out = true,
+		.handler = kvx_op_note_recv,
+		.done = kvx_done_note_recv,
+		.undo = kvx_undo_note_recv,
 	},
 };
 
@@ -405,7 +615,10 @@ static long kvx_ioctl(struct file *file, unsigned int nr, unsigned long arg)
 
 static int kvx_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	return kvx_pool_mmap(file->private_data, vma);
+	/* Pools have numbers, and what is below the first is for the rest. */
+	if (vma->vm_pgoff >> (KVX_POOL_MMAP_SHIFT - PAGE_SHIFT))
+		return kvx_pool_mmap(file->private_data, vma);
+	return kvx_ring_mmap(file->private_data, vma);
 }
 
 static unsigned long kvx_get_unmapped_area(struct file *file, unsigned long addr,
@@ -419,8 +632,14 @@ static __poll_t kvx_poll(struct file *file, poll_table *pt)
 {
 	struct kvx_agent *agent = file->private_data;
 
+	__poll_t events = 0;
+
 	poll_wait(file, &agent->wait, pt);
-	return 0;
+	if (kvx_ring_flush(agent))
+		events |= EPOLLIN | EPOLLRDNORM;
+	if (kvx_notes_wait(agent))
+		events |= EPOLLIN | EPOLLRDBAND;
+	return events;
 }
 
 static int kvx_open(struct inode *inode, struct file *file)

@@ -12,6 +12,7 @@
 #define EXPORT_SYMBOL_IF_KUNIT(symbol)
 #endif
 #include <linux/dma-buf.h>
+#include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/hugetlb.h>
 #include <linux/magic.h>
@@ -23,6 +24,11 @@ extern const struct vm_operations_struct kvx_pool_vm_ops;
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0)
 #error "kvxfer needs Linux 6.1 or newer"
+#endif
+
+/* Copies go through the direct map, which has to have all of memory. */
+#ifndef CONFIG_64BIT
+#error "kvxfer needs a 64-bit kernel"
 #endif
 
 /* RDMA selects it, so that a kernel without it is no kernel for us. */
@@ -95,6 +101,16 @@ static inline bool kvx_vma_is_device(const struct vm_area_struct *vma)
 	return vma->vm_flags & (VM_IO | VM_PFNMAP) ||
 	       (vma->vm_file && vma->vm_ops != &kvx_pool_vm_ops &&
 		file_inode(vma->vm_file)->i_sb->s_magic == DMA_BUF_MAGIC);
+}
+
+/* It is told no number any more. */
+static inline void kvx_eventfd_signal(struct eventfd_ctx *event)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(event, 1);
+#else
+	eventfd_signal(event);
+#endif
 }
 
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)

@@ -342,3 +342,32 @@ void kvx_dmabuf_drop(struct kvx_pool *pool)
 	dma_buf_put(pool->dmabuf);
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_dmabuf_drop);
+
+/**
+ * kvx_dmabuf_begin() - the CPU is about to use a pool that is of a dma-buf
+ * @pool: any; if it is of none, nothing is done
+ * @write: it will write, too
+ *
+ * Context: process, may sleep.
+ * Return: 0, or what the exporter says.
+ */
+int kvx_dmabuf_begin(struct kvx_pool *pool, bool write)
+{
+	if (!pool->dmabuf)
+		return 0;
+	return dma_buf_begin_cpu_access(pool->dmabuf, write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
+}
+
+/**
+ * kvx_dmabuf_end() - the CPU is done
+ * @pool: as it was given to kvx_dmabuf_begin()
+ * @write: the same
+ *
+ * Context: process, may sleep.
+ */
+void kvx_dmabuf_end(struct kvx_pool *pool, bool write)
+{
+	/* What an exporter would say of its end nobody could do anything about. */
+	if (pool->dmabuf)
+		dma_buf_end_cpu_access(pool->dmabuf, write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
+}

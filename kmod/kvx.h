@@ -24,9 +24,27 @@
  * kvx_quota_lock (mutex, quota.c)
  *	The users' accounts. Process context only.
  *
- * xa_lock of struct kvx_agent.pools and .layouts (spinlocks)
- *	The pools that the agent has open; its layouts. Neither is taken inside the other. Process
+ * xa_lock of struct kvx_agent.pools, .layouts, .imports and .xfers (spinlocks)
+ *	The pools that the agent has open; its layouts; what it has imported; its transfers. None is
+ *	taken inside another. Process context only.
+ *
+ * kvx_registered.grants_lock (spinlock, grant.c)
+ *	The list of a layout's grants. Process context only.
+ *
+ * kvx_gate.lock (spinlock, gate.c)
+ *	Who has joined a gate, and who is inside. Nothing is taken inside but references. Process
  *	context only.
+ *
+ * kvx_xfer.lock (spinlock, xfer.c)
+ *	Where a transfer is, and what it has for its run. How a run ends is told under it: to the
+ *	ring and to the note's receiver, so both of their locks are inside. Process context only.
+ *
+ * kvx_ring.lock (spinlock, ring.c), kvx_notes.lock (spinlock, note.c)
+ *	An agent's completions; its notes. Process context only.
+ *
+ * kvx_copy_lock (spinlock, copy.c), kvx_copy_part.lock (spinlock, copy.c)
+ *	Which copies wait for a CPU; the bytes that one CPU writes. Neither is taken inside another
+ *	lock of ours. Process context only.
  *
  * DOC: Lifetimes
  *
@@ -39,7 +57,18 @@
  *	A kref, see pool.c. Pools hold the module, agents (being files) do as well.
  *
  * struct kvx_registered
- *	A layout. A kref, see layouts.c. It holds its pools.
+ *	A layout. A kref, see layouts.c. It holds its pools until its gate is quiet.
+ *
+ * struct kvx_grant
+ *	A kref. The list of its layout holds one reference, each import and each transfer another.
+ *	It holds its layout.
+ *
+ * struct kvx_xfer
+ *	A kref, see xfer.c. It holds its agent, layouts and grants; its agent's table holds it until
+ *	it is released, and the agent's closing releases all. Each run holds it, too.
+ *
+ * struct kvx_note
+ *	Has one owner at a time, and holds its sender and its receiver.
  *
  * struct kvx_export
  *	Lives as long as its dma-buf, and holds its pool.
@@ -48,10 +77,16 @@
 #define KVX_H
 
 #include <linux/kref.h>
+#include <linux/mutex.h>
 #include <linux/types.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
 #include <linux/kvxfer.h>
+
+#include "copy.h"
+#include "note.h"
+
+struct kvx_ring;
 
 /**
  * struct kvx_agent - one open /dev/kvxfer
@@ -65,7 +100,16 @@
  * @pools: the pools it has open, by their numbers in it
  * @layouts: the layouts it has registered, by their ids
  * @layout_ids: how many ids have been given; they are never given again
- * @wait: where poll sleeps
+ * @imports: what it has imported of other agents, by their worker_ids
+ * @imports_lock: held while that changes
+ * @xfers: its transfers, by the slots of their numbers
+ * @xfer_last: the last number that a transfer was given
+ * @states: pages of the transfers' states, as they are shown; see ring.c
+ * @ring: its completions; set once
+ * @notes: that have come
+ * @notes_out: how many of those it has sent have not been received
+ * @copies: its copies that wait for a CPU
+ * @wait: where poll and XFER_WAIT sleep
  */
 struct kvx_agent {
 	struct kref ref;
@@ -78,6 +122,15 @@ struct kvx_agent {
 	struct xarray pools;
 	struct xarray layouts;
 	atomic_t layout_ids;
+	struct xarray imports;
+	struct mutex imports_lock;	/* see above */
+	struct xarray xfers;
+	atomic_t xfer_last;
+	unsigned long states[KVXFER_XFERS_MAX * sizeof(u32) / PAGE_SIZE];
+	struct kvx_ring *ring;
+	struct kvx_notes notes;
+	atomic_t notes_out;
+	struct kvx_copy_queue copies;
 	wait_queue_head_t wait;
 };
 
@@ -97,5 +150,6 @@ void kvx_agent_put(struct kvx_agent *agent);
 int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd);
 int kvx_agent_set(struct kvx_agent *agent, struct kvxfer_agent_set *cmd);
 u64 kvx_agent_fix_worker_id(struct kvx_agent *agent);
+struct kvx_agent *kvx_agent_find(u64 worker_id);
 
 #endif /* KVX_H */

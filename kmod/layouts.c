@@ -3,7 +3,8 @@
  * Layouts that agents have registered.
  *
  * A layout is constant from when it is made, and held by references: one of its agent, until it is
- * unregistered, and one of whoever uses it. It holds its pools. What layout.c knows of places in
+ * unregistered, and one of whoever uses it. It holds its pools until its gate is quiet: a transfer
+ * that another agent keeps prepared does not keep the memory. What layout.c knows of places in
  * pools by their number, this knows the pools of.
  */
 #include <linux/mm.h>
@@ -13,21 +14,38 @@
 
 #include "abi.h"
 #include "compat.h"
+#include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
 #include "pool.h"
+#include "xfer.h"
 
 #define KVX_LAYOUT_ID_MAX	((1U << KVXFER_LAYOUT_ID_BITS) - 1)
 
-static void kvx_layout_free(struct kref *ref)
+static void kvx_layout_let_go(struct kvx_registered *reg)
 {
-	struct kvx_registered *reg = container_of(ref, struct kvx_registered, ref);
 	u32 i;
 
+	if (reg->dropped)
+		return;
+	reg->dropped = true;
 	for (i = 0; i < reg->nr_pools; i++) {
 		atomic_dec(&reg->pools[i]->layouts);
 		kvx_pool_put(reg->pools[i]);
 	}
+}
+
+static void kvx_layout_quiet(struct kvx_gate *gate)
+{
+	kvx_layout_let_go(container_of(gate, struct kvx_registered, gate));
+}
+
+static void kvx_layout_free(struct kref *ref)
+{
+	struct kvx_registered *reg = container_of(ref, struct kvx_registered, ref);
+
+	/* One that was never known to anybody has not been closed. */
+	kvx_layout_let_go(reg);
 	kvfree(reg->pools);
 	kvfree(reg->layout.base);
 	kfree(reg);
@@ -88,6 +106,7 @@ static int kvx_layout_pool(struct kvx_agent *agent, struct kvx_registered *reg, 
 			return i;
 		}
 	}
+	reg->dmabufs |= !!pool->dmabuf;
 	atomic_inc(&pool->layouts);
 	handles[reg->nr_pools] = handle;
 	reg->pools[reg->nr_pools] = pool;
@@ -229,6 +248,9 @@ int kvx_layout_register(struct kvx_agent *agent, struct kvxfer_layout_register *
 	if (!reg)
 		return -ENOMEM;
 	kref_init(&reg->ref);
+	kvx_gate_init(&reg->gate, kvx_layout_quiet);
+	spin_lock_init(&reg->grants_lock);
+	INIT_LIST_HEAD(&reg->grants);
 	err = kvx_layout_take(reg, cmd);
 	if (!err)
 		err = kvx_layout_make(agent, reg, cmd);
@@ -290,28 +312,52 @@ void kvx_layout_undo(struct kvx_agent *agent, struct kvx_registered *reg)
  * @agent: who asks
  * @cmd: see &struct kvxfer_layout_unregister
  *
- * Context: process, may sleep, for long when it is the last that has a large pool.
+ * Context: process, may sleep, for as long as what runs takes, and for long when it is the last
+ * that has a large pool.
  * Return: 0 or what the command promises.
  */
 int kvx_layout_unregister(struct kvx_agent *agent, struct kvxfer_layout_unregister *cmd)
 {
 	struct kvx_registered *reg;
+	u32 prepared;
+	bool listed;
 	int err;
 
 	err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved, sizeof(cmd->reserved),
 				   offsetof(struct kvxfer_layout_unregister, reserved));
 	if (err)
 		return err;
-	/* Only what is registered: an id may be reserved for one that is on its way. */
-	xa_lock(&agent->layouts);
-	reg = xa_load(&agent->layouts, cmd->id);
-	if (reg)
-		__xa_erase(&agent->layouts, cmd->id);
-	xa_unlock(&agent->layouts);
+	reg = kvx_layout_get(agent, cmd->id);
 	if (!reg)
 		return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_LAYOUT_UNKNOWN, cmd->id);
+	if (cmd->hdr.flags) {
+		kvx_gate_close(&reg->gate);
+		if (cmd->hdr.flags & KVXFER_LAYOUT_UNREGISTER_CUT)
+			kvx_xfers_cut(&reg->gate);
+	} else {
+		prepared = kvx_gate_close_unused(&reg->gate);
+		if (prepared) {
+			err = kvx_refuse(&cmd->hdr, -EBUSY, KVXFER_REASON_LAYOUT_BUSY, prepared);
+			goto out_put;
+		}
+	}
+	kvx_grants_close(reg);
+	/* Until it is quiet it stays in the table, so that this can be repeated. */
+	if (kvx_gate_wait(&reg->gate)) {
+		err = kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED, 0);
+		goto out_put;
+	}
+	/* Only one of several who ask takes it out, and with it the table's reference. */
+	xa_lock(&agent->layouts);
+	listed = xa_load(&agent->layouts, cmd->id) == reg;
+	if (listed)
+		__xa_erase(&agent->layouts, cmd->id);
+	xa_unlock(&agent->layouts);
+	if (listed)
+		kvx_layout_put(reg);
+out_put:
 	kvx_layout_put(reg);
-	return 0;
+	return err;
 }
 
 /**
@@ -374,6 +420,9 @@ void kvx_layouts_drop(struct kvx_agent *agent)
 	unsigned long id;
 
 	xa_for_each(&agent->layouts, id, reg) {
+		kvx_gate_close(&reg->gate);
+		kvx_xfers_cut(&reg->gate);
+		kvx_grants_close(reg);
 		kvx_layout_put(reg);
 		cond_resched();
 	}

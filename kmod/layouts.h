@@ -5,22 +5,30 @@
 
 #include <linux/kref.h>
 
+#include "gate.h"
 #include "layout.h"
 
 struct kvx_agent;
 struct kvx_pool;
 
 /**
- * struct kvx_registered - a layout, and the pools that it is in; constant
+ * struct kvx_registered - a layout, and the pools that it is in; constant but for gate and grants
  * @ref: of the agent, and of whoever uses it
  * @id: in its agent
  * @kind: as it was registered
  * @worker_id: first word of its handle
  * @rest: second word
  * @layout: where blocks are
- * @pools: which pools its places are in, each with a reference
+ * @pools: which pools its places are in, each with a reference until the gate is quiet
  * @nr_pools: how many
  * @write: all of them were open for both ways
+ * @dmabufs: some of them are of dma-bufs
+ * @dropped: the pools have been let go
+ * @gate: which transfers pass
+ * @grants_lock: for what follows
+ * @grants: others' rights to it
+ * @nr_grants: how many, those among them that are being made
+ * @grants_closed: there are no more to come
  */
 struct kvx_registered {
 	struct kref ref;
@@ -32,6 +40,13 @@ struct kvx_registered {
 	struct kvx_pool **pools;
 	u32 nr_pools;
 	bool write;
+	bool dmabufs;
+	bool dropped;
+	struct kvx_gate gate;
+	spinlock_t grants_lock;		/* see above */
+	struct list_head grants;
+	u32 nr_grants;
+	bool grants_closed;
 };
 
 struct kvx_registered *kvx_layout_get(struct kvx_agent *agent, u32 id);

@@ -6,6 +6,7 @@
 #include "compat.h"
 #include "kvx.h"
 #include "pool.h"
+#include "xfer.h"
 
 /* Which node this is, for as long as the module is loaded; never 0. */
 u64 kvx_boot_id;
@@ -22,13 +23,18 @@ static int __init kvx_init(void)
 	err = kvx_pools_init();
 	if (err)
 		goto err_agents_exit;
-	err = kvx_chardev_register();
+	err = kvx_xfers_init();
 	if (err)
 		goto err_pools_exit;
+	err = kvx_chardev_register();
+	if (err)
+		goto err_xfers_exit;
 	pr_info("version %s, ABI %u, boot id %016llx\n", KVX_VERSION, KVXFER_ABI_VERSION,
 		kvx_boot_id);
 	return 0;
 
+err_xfers_exit:
+	kvx_xfers_exit();
 err_pools_exit:
 	kvx_pools_exit();
 err_agents_exit:
@@ -39,6 +45,7 @@ err_agents_exit:
 static void __exit kvx_exit(void)
 {
 	kvx_chardev_unregister();
+	kvx_xfers_exit();
 	kvx_pools_exit();
 	kvx_agents_exit();
 }

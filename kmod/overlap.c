@@ -120,36 +120,45 @@ void kvx_overlap_init(struct kvx_overlap *overlap)
 	overlap->apart_valid = false;
 }
 
+/* From the first block's beginning to the last one's end: do the two come near each other? */
+static bool kvx_extents_meet(const struct kvx_overlap *overlap, __u64 src, __u64 dst)
+{
+	const struct kvx_side *s = &overlap->shape->src, *d = &overlap->shape->dst;
+	const __u64 src_first = src + overlap->src_ids[0] * s->layout->block_stride;
+	const __u64 dst_first = dst + overlap->dst_ids[0] * d->layout->block_stride;
+	const __u64 src_end = src + overlap->src_ids[s->nr - 1] * s->layout->block_stride +
+			      s->layout->region_bytes;
+	const __u64 dst_end = dst + overlap->dst_ids[d->nr - 1] * d->layout->block_stride +
+			      d->layout->region_bytes;
+
+	return src_first < dst_end && dst_first < src_end;
+}
+
 /**
- * kvx_overlap_entry() - is a byte of a destination's entry one that is read?
+ * kvx_overlap_pair() - does a destination's entry have a byte of a source's?
  * @overlap: from kvx_overlap_init()
- * @entry: of the shape; the transfer is sound when none is
+ * @dst_entry: of the shape
+ * @src_entry: of the shape; the transfer is sound when no pair of entries meets
  *
- * Context: any; the time follows ids times entries at worst.
- * Return: true when there is one.
+ * Context: any; the time follows the ids at worst, and mostly is a few steps.
+ * Return: true when it does.
  */
-bool kvx_overlap_entry(struct kvx_overlap *overlap, __u32 entry)
+bool kvx_overlap_pair(struct kvx_overlap *overlap, __u32 dst_entry, __u32 src_entry)
 {
 	const struct kvx_shape *shape = overlap->shape;
-	const __u64 dst_place = kvx_entry_base(shape, &shape->dst, entry);
-	const __u64 dst = kvx_place_offset(dst_place);
-	__u64 src_place, src;
-	__u32 e;
+	const __u64 dst_place = kvx_entry_base(shape, &shape->dst, dst_entry);
+	const __u64 src_place = kvx_entry_base(shape, &shape->src, src_entry);
+	const __u64 dst = kvx_place_offset(dst_place), src = kvx_place_offset(src_place);
 
-	for (e = 0; e < shape->nr_entries; e++) {
-		src_place = kvx_entry_base(shape, &shape->src, e);
-		if (overlap->dst_pool[kvx_place_pool(src_place)] != kvx_place_pool(dst_place))
-			continue;
-		src = kvx_place_offset(src_place);
-		if (!kvx_entries_may_meet(shape, src, dst))
-			continue;
-		/* Entries that are as far apart as those before are as those before. */
-		if (overlap->apart_valid && overlap->apart == dst - src)
-			continue;
-		if (kvx_rows_meet(overlap, src, dst))
-			return true;
-		overlap->apart = dst - src;
-		overlap->apart_valid = true;
-	}
+	if (overlap->dst_pool[kvx_place_pool(src_place)] != kvx_place_pool(dst_place) ||
+	    !kvx_extents_meet(overlap, src, dst) || !kvx_entries_may_meet(shape, src, dst))
+		return false;
+	/* Entries that are as far apart as those before are as those before. */
+	if (overlap->apart_valid && overlap->apart == dst - src)
+		return false;
+	if (kvx_rows_meet(overlap, src, dst))
+		return true;
+	overlap->apart = dst - src;
+	overlap->apart_valid = true;
 	return false;
 }

@@ -32,6 +32,6 @@ struct kvx_overlap {
 #define KVX_NO_POOL	(~0U)
 
 void kvx_overlap_init(struct kvx_overlap *overlap);
-bool kvx_overlap_entry(struct kvx_overlap *overlap, __u32 entry);
+bool kvx_overlap_pair(struct kvx_overlap *overlap, __u32 dst_entry, __u32 src_entry);
 
 #endif /* KVX_OVERLAP_H */

@@ -4,6 +4,7 @@
 #define KVX_POOL_H
 
 #include <linux/cred.h>
+#include <linux/fs.h>
 #include <linux/iosys-map.h>
 #include <linux/kref.h>
 #include <linux/workqueue.h>
@@ -79,6 +80,16 @@ struct kvx_pool {
 	struct work_struct free_work;
 };
 
+/*
+ * Are two pools of the same bytes, at the same places? Two are that were made of one memfd or one
+ * dma-buf. That a range of memory was pinned twice is not seen.
+ */
+static inline bool kvx_pool_same(const struct kvx_pool *a, const struct kvx_pool *b)
+{
+	return a == b || (a->dmabuf && a->dmabuf == b->dmabuf) ||
+	       (a->file && b->file && file_inode(a->file) == file_inode(b->file));
+}
+
 extern struct mutex kvx_pools_lock;
 
 struct kvx_pool *kvx_pool_get(struct kvx_agent *agent, u32 handle, bool *write);
@@ -107,6 +118,8 @@ struct dma_buf *kvx_dmabuf_export(struct kvx_pool *pool);
 struct kvx_pool *kvx_dmabuf_pool(const struct dma_buf *dmabuf);
 int kvx_dmabuf_map(struct kvx_pool *pool, struct kvxfer_hdr *hdr);
 void kvx_dmabuf_drop(struct kvx_pool *pool);
+int kvx_dmabuf_begin(struct kvx_pool *pool, bool write);
+void kvx_dmabuf_end(struct kvx_pool *pool, bool write);
 
 /* pool_map.c */
 void kvx_pool_show(struct kvx_pool *pool, struct vm_area_struct *vma);

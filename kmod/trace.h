@@ -14,6 +14,7 @@
 
 #include "kvx.h"
 #include "pool.h"
+#include "xfer.h"
 
 DECLARE_EVENT_CLASS(kvx_agent_class,
 	TP_PROTO(const struct kvx_agent *agent),
@@ -76,6 +77,50 @@ DEFINE_EVENT(kvx_pool_class, kvx_pool_create,
 DEFINE_EVENT(kvx_pool_class, kvx_pool_free,
 	TP_PROTO(const struct kvx_pool *pool),
 	TP_ARGS(pool)
+);
+
+TRACE_EVENT(kvx_xfer_post,
+	TP_PROTO(const struct kvx_xfer *xfer),
+	TP_ARGS(xfer),
+	TP_STRUCT__entry(
+		__field(u32, agent)
+		__field(u32, xfer)
+		__field(u32, path)
+		__field(u64, bytes)
+		__field(u64, user_data)
+	),
+	TP_fast_assign(
+		__entry->agent = xfer->agent->id;
+		__entry->xfer = xfer->id;
+		__entry->path = xfer->path;
+		__entry->bytes = xfer->shape.bytes;
+		__entry->user_data = xfer->user_data;
+	),
+	TP_printk("agent=%u xfer=%u path=%u bytes=%llu user_data=%llu", __entry->agent,
+		  __entry->xfer, __entry->path, __entry->bytes, __entry->user_data)
+);
+
+TRACE_EVENT(kvx_xfer_end,
+	TP_PROTO(const struct kvx_xfer *xfer, const struct kvxfer_completion *result),
+	TP_ARGS(xfer, result),
+	TP_STRUCT__entry(
+		__field(u32, agent)
+		__field(u32, xfer)
+		__field(u32, state)
+		__field(u32, reason)
+		__field(u64, bytes)
+		__field(u64, ns)
+	),
+	TP_fast_assign(
+		__entry->agent = xfer->agent->id;
+		__entry->xfer = xfer->id;
+		__entry->state = result->state;
+		__entry->reason = result->reason;
+		__entry->bytes = result->bytes;
+		__entry->ns = result->end_ns - result->post_ns;
+	),
+	TP_printk("agent=%u xfer=%u state=%u reason=%u bytes=%llu ns=%llu", __entry->agent,
+		  __entry->xfer, __entry->state, __entry->reason, __entry->bytes, __entry->ns)
 );
 
 /* One for each refusal, so that a wrong program can be found without touching it. */

@@ -18,6 +18,9 @@ static const struct {
 	{ KVXFER_FEATURE_POOL, "pool" },
 	{ KVXFER_FEATURE_DMABUF, "dmabuf" },
 	{ KVXFER_FEATURE_LAYOUT, "layout" },
+	{ KVXFER_FEATURE_XFER, "xfer" },
+	{ KVXFER_FEATURE_GRANT, "grant" },
+	{ KVXFER_FEATURE_NOTE, "note" },
 };
 
 #define NR_FEATURES	ARRAY_SIZE(features)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -64,12 +65,14 @@ int kvx_open_fd(struct kvx_agent **out, int fd)
 	int err;
 
 	*out = NULL;
-	agent = malloc(sizeof(*agent));
+	agent = calloc(1, sizeof(*agent));
 	if (!agent)
 		return kvx_fail(ENOMEM, "open: no memory");
 	agent->fd = fd;
+	pthread_mutex_init(&agent->lock, NULL);
 	err = kvx_query(agent, &info);
 	if (err) {
+		pthread_mutex_destroy(&agent->lock);
 		free(agent);
 		if (err == -ENOTTY)
 			kvx_fail(ENOTTY, "open: this is not a kvxfer device");
@@ -132,7 +135,12 @@ void kvx_close(struct kvx_agent *agent)
 {
 	if (!agent)
 		return;
+	/* A mapping holds the agent as a descriptor does. */
+	kvx_unmap_states(agent);
+	if (agent->ring)
+		munmap(agent->ring, agent->ring_bytes);
 	close(agent->fd);
+	pthread_mutex_destroy(&agent->lock);
 	free(agent);
 }
 

@@ -8,9 +8,9 @@
 
 #include "internal.h"
 
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
-
 static _Thread_local struct kvx_error last;
+
+#define SIDE		": %u (0: the source, 1: the destination)"
 
 static const struct {
 	const char *name;
@@ -135,6 +135,97 @@ static const struct {
 	[KVXFER_REASON_LAYOUT_BASE_ALIGNMENT] = {
 		"LAYOUT_BASE_ALIGNMENT", "a base's offset is no multiple of alignment",
 		": base %u" },
+	[KVXFER_REASON_LAYOUT_BUSY] = {
+		"LAYOUT_BUSY", "transfers are prepared with the layout", ": %u" },
+	[KVXFER_REASON_HANDLE_UNKNOWN] = {
+		"HANDLE_UNKNOWN", "the handle names nothing that the agent has or has imported",
+		SIDE },
+	[KVXFER_REASON_HANDLE_STALE] = {
+		"HANDLE_STALE", "what the handle named is no more", SIDE },
+	[KVXFER_REASON_XFER_EMPTY] = { "XFER_EMPTY", "a list is empty", NULL },
+	[KVXFER_REASON_XFER_IDS] = { "XFER_IDS", "a list is too long", NULL },
+	[KVXFER_REASON_XFER_FORMAT] = { "XFER_FORMAT", "the layouts' formats differ", NULL },
+	[KVXFER_REASON_XFER_ELEMENT] = {
+		"XFER_ELEMENT", "the layouts' elements or tokens differ in bytes", NULL },
+	[KVXFER_REASON_XFER_OUTER] = {
+		"XFER_OUTER", "outer dimensions differ, or the mask names one that is not there",
+		NULL },
+	[KVXFER_REASON_XFER_LAYERS] = {
+		"XFER_LAYERS", "the layers are not there, or the layouts differ in their number",
+		NULL },
+	[KVXFER_REASON_XFER_PIECE] = {
+		"XFER_PIECE", "a piece does not fit its region, or the two differ in bytes", NULL },
+	[KVXFER_REASON_XFER_PAGE] = {
+		"XFER_PAGE", "blocks differ in tokens, and this format cannot be regrouped", NULL },
+	[KVXFER_REASON_XFER_LENGTH] = {
+		"XFER_LENGTH", "the lists come to different numbers of bytes", NULL },
+	[KVXFER_REASON_XFER_SRC_RANGE] = {
+		"XFER_SRC_RANGE", "a source block is not in the layout, or not granted",
+		": entry %u of the list" },
+	[KVXFER_REASON_XFER_DST_RANGE] = {
+		"XFER_DST_RANGE", "a destination block is not in the layout, or not granted",
+		": entry %u of the list" },
+	[KVXFER_REASON_XFER_DST_TWICE] = {
+		"XFER_DST_TWICE", "a destination block comes twice", ": entry %u of the list" },
+	[KVXFER_REASON_XFER_OVERLAP] = {
+		"XFER_OVERLAP", "bytes are both read and written", ": the destination's entry %u" },
+	[KVXFER_REASON_XFER_READONLY] = {
+		"XFER_READONLY", "the destination may not be written", NULL },
+	[KVXFER_REASON_XFER_RIGHTS] = { "XFER_RIGHTS", "the grant does not allow it", SIDE },
+	[KVXFER_REASON_XFER_PATH] = {
+		"XFER_PATH", "there is no such path between the two", ": path %u" },
+	[KVXFER_REASON_XFER_MANY] = { "XFER_MANY", "the agent has too many transfers", ": %u" },
+	[KVXFER_REASON_XFER_UNKNOWN] = {
+		"XFER_UNKNOWN", "there is no such transfer", ": entry %u of the list" },
+	[KVXFER_REASON_XFER_RUNNING] = {
+		"XFER_RUNNING", "the transfer has not ended", ": state %u" },
+	[KVXFER_REASON_XFER_STATE] = {
+		"XFER_STATE", "the transfer is in a state that does not allow it", ": state %u" },
+	[KVXFER_REASON_XFER_TIMEOUT] = {
+		"XFER_TIMEOUT", "the time to wait is over", ": %u have ended" },
+	[KVXFER_REASON_XFER_CANCELED] = { "XFER_CANCELED", "it was canceled", NULL },
+	[KVXFER_REASON_XFER_DEADLINE] = { "XFER_DEADLINE", "its deadline came", NULL },
+	[KVXFER_REASON_XFER_CUT] = {
+		"XFER_CUT", "a layout was unregistered, its agent went, or a grant was revoked",
+		NULL },
+	[KVXFER_REASON_XFER_MEMORY] = { "XFER_MEMORY", "memory could not be read", NULL },
+	[KVXFER_REASON_XFER_RATE] = {
+		"XFER_RATE", "nothing has been measured yet to judge by", NULL },
+	[KVXFER_REASON_PEER_RESERVED] = {
+		"PEER_RESERVED", "a reserved word of an import is set", ": entry %u of the list" },
+	[KVXFER_REASON_RING_SIZE] = {
+		"RING_SIZE", "a ring has a power of two of entries, at most 65536", ": not %u" },
+	[KVXFER_REASON_RING_EXISTS] = { "RING_EXISTS", "the agent has its ring", NULL },
+	[KVXFER_REASON_RING_EVENTFD] = { "RING_EVENTFD", "the file is no eventfd", NULL },
+	[KVXFER_REASON_RING_BACKLOG] = {
+		"RING_BACKLOG", "results wait for room in the ring: take some", ": %u" },
+	[KVXFER_REASON_GRANT_RIGHTS] = {
+		"GRANT_RIGHTS", "there are no such rights to give", ": %u" },
+	[KVXFER_REASON_GRANT_BLOCKS] = {
+		"GRANT_BLOCKS", "no blocks, or more than the layout has", ": it has %u" },
+	[KVXFER_REASON_GRANT_MANY] = { "GRANT_MANY", "the layout has too many grants", ": %u" },
+	[KVXFER_REASON_GRANT_KEY] = {
+		"GRANT_KEY", "no grant has this key", ": entry %u of the list" },
+	[KVXFER_REASON_GRANT_EXPIRED] = { "GRANT_EXPIRED", "the grant's time is over", SIDE },
+	[KVXFER_REASON_PEER_SELF] = { "PEER_SELF", "an agent does not import itself", NULL },
+	[KVXFER_REASON_PEER_LOADED] = { "PEER_LOADED", "this agent is imported already", NULL },
+	[KVXFER_REASON_PEER_UNKNOWN] = { "PEER_UNKNOWN", "no such agent is imported", NULL },
+	[KVXFER_REASON_PEER_GONE] = { "PEER_GONE", "the agent has gone", NULL },
+	[KVXFER_REASON_PEER_EPOCH] = {
+		"PEER_EPOCH", "the agent has been opened anew since", NULL },
+	[KVXFER_REASON_PEER_REMOTE] = {
+		"PEER_REMOTE", "the agent is on another node, which cannot be reached", NULL },
+	[KVXFER_REASON_PEER_LAYOUTS] = {
+		"PEER_LAYOUTS", "too many layouts at once", ": at most %u" },
+	[KVXFER_REASON_PEER_LAYOUT] = {
+		"PEER_LAYOUT", "the agent has no such layout", ": entry %u of the list" },
+	[KVXFER_REASON_NOTE_SIZE] = { "NOTE_SIZE", "a note has at most 4096 bytes", ": not %u" },
+	[KVXFER_REASON_NOTE_FULL] = {
+		"NOTE_FULL", "the receiver has not taken earlier notes", NULL },
+	[KVXFER_REASON_NOTE_NONE] = { "NOTE_NONE", "no note waits", NULL },
+	[KVXFER_REASON_NOTE_ROOM] = {
+		"NOTE_ROOM", "the next note does not fit", ": it needs %u bytes" },
+	[KVXFER_REASON_NOTE_AGENT] = { "NOTE_AGENT", "there is no such agent to send to", NULL },
 };
 
 _Static_assert(ARRAY_SIZE(reasons) == KVXFER_REASON_NR, "a reason has no text");

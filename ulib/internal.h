@@ -3,12 +3,20 @@
 #ifndef KVX_INTERNAL_H
 #define KVX_INTERNAL_H
 
+#include <pthread.h>
+
 #include <linux/kvxfer.h>
 
 #include "kvxfer.h"
 
 struct kvx_agent {
 	int fd;
+	pthread_mutex_t lock;		/* for what follows */
+	uint32_t *states;		/* as mapped, once a transfer was made */
+	struct kvxfer_ring *ring;	/* as mapped, once it was set up */
+	size_t ring_bytes;
+	uint32_t ring_entries;
+	uint32_t ring_head;
 };
 
 struct kvx_pool {
@@ -21,6 +29,13 @@ struct kvx_pool {
 /* Run a command; @hdr is its struct, of which the size is set here. */
 int kvx_command(const struct kvx_agent *agent, unsigned long nr, const char *what,
 		struct kvxfer_hdr *hdr, size_t size);
+
+/* Undo the mapping of the transfers' states, if there is one. */
+void kvx_unmap_states(struct kvx_agent *agent);
+
+/* Fill in how a transfer ended. */
+int kvx_give_result(struct kvx_result *result, const struct kvxfer_completion *from,
+		    const char *what);
 
 /*
  * Structs that a program of another age made begin with their size. Options: take over @opts, which
@@ -40,5 +55,7 @@ int kvx_fail_refused(int err, const char *what, const struct kvxfer_hdr *hdr);
  * Give the last error a reason, after its words were replaced by better ones; returns its -errno.
  */
 int kvx_fail_again(unsigned int reason, unsigned int index);
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 #endif /* KVX_INTERNAL_H */

@@ -368,13 +368,385 @@ struct kvx_layout_stat {
 int kvx_layout_register(struct kvx_agent *agent, struct kvx_handle *handle,
 			const struct kvx_layout_config *config,
 			const struct kvx_layout_base *bases, size_t nr_bases);
+
+/*
+ * Done with it. With transfers prepared it is busy, unless they are to be waited for
+ * (KVX_UNREGISTER_WAIT) or ended (KVX_UNREGISTER_CUT); then nothing touches its blocks any more.
+ */
+#define KVX_UNREGISTER_WAIT	1U
+#define KVX_UNREGISTER_CUT	2U
+
 int kvx_layout_unregister(struct kvx_agent *agent, struct kvx_handle handle);
+int kvx_layout_unregister_flags(struct kvx_agent *agent, struct kvx_handle handle,
+				unsigned int flags);
 
 /* What a layout of this agent is: that of @handle, or the first whose id is above @after. */
 int kvx_layout_stat(struct kvx_agent *agent, struct kvx_handle handle,
 		    struct kvx_layout_stat *stat);
 int kvx_layout_stat_next(struct kvx_agent *agent, unsigned int after,
 			 struct kvx_layout_stat *stat);
+
+/*
+ * Transfers: blocks of one layout to those of another. Both are named by handles, of this agent's
+ * layouts or of imported ones; nothing else of where they are has to be known.
+ */
+struct kvx_xfer;
+
+/* Where a transfer is; from KVX_XFER_DONE on it has ended. */
+enum kvx_xfer_state {
+	KVX_XFER_GONE		= 0,	/* released */
+	KVX_XFER_IDLE		= 1,	/* prepared, and not posted yet */
+	KVX_XFER_RUNNING	= 2,
+	KVX_XFER_CANCELING	= 3,	/* these: it is to end early, and is not quiet yet */
+	KVX_XFER_EXPIRING	= 4,
+	KVX_XFER_FAILING	= 5,
+	KVX_XFER_RELEASING	= 6,
+	KVX_XFER_DONE		= 7,	/* all bytes are where they should be */
+	KVX_XFER_CANCELED	= 8,	/* these: it has ended early, and nothing is written */
+	KVX_XFER_TIMEDOUT	= 9,
+	KVX_XFER_FAILED		= 10
+};
+
+/* How bytes go. */
+enum kvx_path {
+	KVX_PATH_AUTO	= 0,	/* the best there is */
+	KVX_PATH_LOCAL	= 1,	/* copied by the CPUs of this node */
+	KVX_PATH_RDMA	= 2	/* by RDMA devices */
+};
+
+/* Bits of struct kvx_result.flags. */
+#define KVX_RESULT_INLINE	1U	/* done before the post returned */
+#define KVX_RESULT_NOTE_LOST	2U	/* the note's receiver is gone */
+
+/* For ever, where a time is asked for. */
+#define KVX_FOREVER		UINT64_MAX
+
+/**
+ * struct kvx_result - how a transfer ended
+ * @size: sizeof(struct kvx_result), by KVX_RESULT_INIT
+ * @user_data: as it was prepared
+ * @bytes: how many are where they should be
+ * @post_ns: when it was posted, by CLOCK_MONOTONIC
+ * @end_ns: when it ended
+ * @xfer: its number, kvx_xfer_id()
+ * @state: enum kvx_xfer_state
+ * @error: errno for one that did not end well
+ * @reason: KVXFER_REASON_* of <linux/kvxfer.h>
+ * @index: where, in the unit that the reason names
+ * @path: enum kvx_path that it took
+ * @flags: KVX_RESULT_*
+ */
+struct kvx_result {
+	size_t size;
+	uint64_t user_data;
+	uint64_t bytes;
+	uint64_t post_ns;
+	uint64_t end_ns;
+	uint32_t xfer;
+	uint32_t state;
+	uint32_t error;
+	uint32_t reason;
+	uint32_t index;
+	uint32_t path;
+	uint32_t flags;
+};
+
+#define KVX_RESULT_INIT	{ sizeof(struct kvx_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/* Which bytes of each region: @count runs of @bytes, @stride apart. All 0: the whole region. */
+struct kvx_piece {
+	uint64_t offset;
+	uint64_t bytes;
+	uint64_t stride;
+	uint32_t count;
+};
+
+/**
+ * struct kvx_xfer_opts - what a transfer is beside its blocks
+ * @size: sizeof(struct kvx_xfer_opts), by KVX_XFER_OPTS_INIT
+ * @src_layer: the first of the source's layers
+ * @dst_layer: the first of the destination's
+ * @nr_layers: how many; 0: all
+ * @outers: mask of outer indices, 1 for K and 2 for V; 0: all
+ * @src_piece: which bytes of the source's regions
+ * @dst_piece: which bytes of the destination's
+ * @user_data: comes back with the result
+ * @deadline_ns: how long it may take; 0: the default
+ * @path: enum kvx_path
+ * @note: comes to its receiver after the data; NULL: none
+ * @note_bytes: how many
+ * @note_worker_id: the receiver; 0: the agent of the layout that is not this agent's
+ */
+struct kvx_xfer_opts {
+	size_t size;
+	uint32_t src_layer;
+	uint32_t dst_layer;
+	uint32_t nr_layers;
+	uint32_t outers;
+	struct kvx_piece src_piece;
+	struct kvx_piece dst_piece;
+	uint64_t user_data;
+	uint64_t deadline_ns;
+	uint32_t path;
+	const void *note;
+	size_t note_bytes;
+	uint64_t note_worker_id;
+};
+
+#define KVX_XFER_OPTS_INIT \
+	{ sizeof(struct kvx_xfer_opts), 0, 0, 0, 0, { 0, 0, 0, 0 }, { 0, 0, 0, 0 }, 0, 0, \
+	  KVX_PATH_AUTO, NULL, 0, 0 }
+
+/*
+ * Copy the blocks @src_ids of @src to the blocks @dst_ids of @dst, and do not wait. What comes out
+ * is to be asked or waited for, and released in the end. @opts may be NULL.
+ */
+int kvx_transfer(struct kvx_agent *agent, struct kvx_xfer **xfer,
+		 struct kvx_handle src, const uint32_t *src_ids, size_t nr_src,
+		 struct kvx_handle dst, const uint32_t *dst_ids, size_t nr_dst,
+		 const struct kvx_xfer_opts *opts);
+
+/* The same without beginning: to be posted, and again whenever it is done. */
+int kvx_xfer_prep(struct kvx_agent *agent, struct kvx_xfer **xfer,
+		  struct kvx_handle src, const uint32_t *src_ids, size_t nr_src,
+		  struct kvx_handle dst, const uint32_t *dst_ids, size_t nr_dst,
+		  const struct kvx_xfer_opts *opts);
+
+/*
+ * The same in one call, to its end: 0 when all is done, else how it ended. @result may be NULL. A
+ * signal cancels it.
+ */
+int kvx_xfer_exec(struct kvx_agent *agent,
+		  struct kvx_handle src, const uint32_t *src_ids, size_t nr_src,
+		  struct kvx_handle dst, const uint32_t *dst_ids, size_t nr_dst,
+		  const struct kvx_xfer_opts *opts, struct kvx_result *result);
+
+/* Begin. With a note: that one, this time. */
+int kvx_xfer_post(struct kvx_xfer *xfer);
+int kvx_xfer_post_note(struct kvx_xfer *xfer, uint64_t worker_id, const void *note, size_t bytes);
+
+/* Where it is: enum kvx_xfer_state. A load from memory, no system call. */
+unsigned int kvx_xfer_check(const struct kvx_xfer *xfer);
+
+/*
+ * Wait for its end, @timeout_ns at most: 0 when it is done, else how it ended; -ETIME when it has
+ * not. @result may be NULL.
+ */
+int kvx_xfer_wait(struct kvx_xfer *xfer, uint64_t timeout_ns, struct kvx_result *result);
+
+/* How it ended, or where it is. */
+int kvx_xfer_result(struct kvx_xfer *xfer, struct kvx_result *result);
+
+/* Wait until all have ended, however; or until one has, whose place in the list comes out. */
+int kvx_wait_all(struct kvx_xfer *const *xfers, size_t nr, uint64_t timeout_ns);
+int kvx_wait_any(struct kvx_xfer *const *xfers, size_t nr, uint64_t timeout_ns, size_t *index);
+
+/* End it early. It has ended when it is seen to have, which on one node is at once. */
+int kvx_xfer_cancel(struct kvx_xfer *xfer);
+
+/* Done with it, wherever it is. NULL is allowed. To be called before the agent is closed. */
+void kvx_xfer_release(struct kvx_xfer *xfer);
+
+uint32_t kvx_xfer_id(const struct kvx_xfer *xfer);
+uint64_t kvx_xfer_bytes(const struct kvx_xfer *xfer);
+
+/* "DONE"; never NULL, for any number. */
+const char *kvx_state_name(unsigned int state);
+
+/**
+ * struct kvx_cost - how long a transfer would take
+ * @size: sizeof(struct kvx_cost), by KVX_COST_INIT
+ * @ns: from its post to its end
+ * @margin_ns: how far those that were measured were from each other
+ * @samples: how many of about its size were measured
+ * @path: enum kvx_path that it will take
+ */
+struct kvx_cost {
+	size_t size;
+	uint64_t ns;
+	uint64_t margin_ns;
+	uint64_t samples;
+	uint32_t path;
+};
+
+#define KVX_COST_INIT	{ sizeof(struct kvx_cost), 0, 0, 0, 0 }
+
+/* By what was measured on this node; -ENODATA when nothing was yet. */
+int kvx_xfer_cost(struct kvx_xfer *xfer, struct kvx_cost *cost);
+
+/*
+ * A ring of @entries, a power of two, in which each post ends in a result, in the order of their
+ * ends; it is read without a system call. @eventfd counts results and notes; -1: none.
+ */
+int kvx_ring_setup(struct kvx_agent *agent, uint32_t entries, int eventfd);
+
+/* Take the next result; -EAGAIN when there is none. */
+int kvx_ring_next(struct kvx_agent *agent, struct kvx_result *result);
+
+/* What kvx_wait_event() says. */
+#define KVX_EVENT_RESULT	1U
+#define KVX_EVENT_NOTE		2U
+
+/* Wait for a result in the ring or for a note: which of them is there. 0 when the time is over. */
+int kvx_wait_event(struct kvx_agent *agent, uint64_t timeout_ns, unsigned int *events);
+
+/*
+ * Others may use a layout who have been given the key of a grant: by the metadata that
+ * kvx_export_metadata() makes.
+ */
+#define KVX_GRANT_READ	1U
+#define KVX_GRANT_WRITE	2U
+
+/**
+ * struct kvx_grant_opts - what is granted
+ * @size: sizeof(struct kvx_grant_opts), by KVX_GRANT_OPTS_INIT
+ * @rights: KVX_GRANT_*
+ * @first_block: the first block
+ * @nr_blocks: how many; 0: all that follow
+ * @expires_ns: for how long; 0: as long as the layout
+ */
+struct kvx_grant_opts {
+	size_t size;
+	uint32_t rights;
+	uint32_t first_block;
+	uint32_t nr_blocks;
+	uint64_t expires_ns;
+};
+
+#define KVX_GRANT_OPTS_INIT	{ sizeof(struct kvx_grant_opts), KVX_GRANT_READ, 0, 0, 0 }
+
+/* A grant, to be exported or revoked. */
+struct kvx_grant {
+	struct kvx_handle handle;
+	uint32_t rights;
+	uint32_t first_block;
+	uint32_t nr_blocks;
+	uint8_t key[16];
+};
+
+/* @opts may be NULL: all blocks, for reading. */
+int kvx_grant(struct kvx_agent *agent, struct kvx_grant *grant, struct kvx_handle handle,
+	      const struct kvx_grant_opts *opts);
+
+/* Take it back: when this returns, nobody uses it. */
+int kvx_revoke(struct kvx_agent *agent, const struct kvx_grant *grant);
+
+/*
+ * What another agent has to know to use the layouts of @grants: some bytes, to be brought to it in
+ * any way, and freed by free(). Who has them has the rights.
+ */
+int kvx_export_metadata(struct kvx_agent *agent, const struct kvx_grant *grants, size_t nr_grants,
+			void **blob, size_t *bytes);
+
+/* Another agent, as it was imported. */
+struct kvx_peer;
+
+/**
+ * struct kvx_peer_info - another agent
+ * @size: sizeof(struct kvx_peer_info), by KVX_PEER_INFO_INIT
+ * @boot_id: of its node
+ * @worker_id: its own
+ * @epoch: its own
+ * @layouts: how many of its layouts are imported
+ * @name: its name
+ */
+struct kvx_peer_info {
+	size_t size;
+	uint64_t boot_id;
+	uint64_t worker_id;
+	uint64_t epoch;
+	uint64_t layouts;
+	char name[KVX_NAME_MAX];
+};
+
+#define KVX_PEER_INFO_INIT	{ sizeof(struct kvx_peer_info), 0, 0, 0, 0, { 0 } }
+
+/**
+ * struct kvx_peer_layout - a layout of another agent
+ * @size: sizeof(struct kvx_peer_layout), by KVX_PEER_LAYOUT_INIT
+ * @handle: its handle
+ * @format: enum kvx_format
+ * @num_blocks: these as it was registered
+ * @num_layers: the same
+ * @outer_dim: the same
+ * @page_size: the same
+ * @inner_dim: the same
+ * @dtype_width: the same
+ * @rights: KVX_GRANT_*
+ * @first_block: the first block that may be used
+ * @nr_blocks: how many may be
+ * @region_bytes: of a region
+ */
+struct kvx_peer_layout {
+	size_t size;
+	struct kvx_handle handle;
+	uint32_t format;
+	uint32_t num_blocks;
+	uint32_t num_layers;
+	uint32_t outer_dim;
+	uint32_t page_size;
+	uint32_t inner_dim;
+	uint32_t dtype_width;
+	uint32_t rights;
+	uint32_t first_block;
+	uint32_t nr_blocks;
+	uint64_t region_bytes;
+};
+
+#define KVX_PEER_LAYOUT_INIT \
+	{ sizeof(struct kvx_peer_layout), { 0, 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+/*
+ * Take what another agent has exported: from then on its handles can be used here. The same agent
+ * again is refused (-EEXIST); when it was opened anew, the new one takes the place of the old.
+ * @peer, which may be NULL, is freed by kvx_peer_free(): that forgets nothing.
+ */
+int kvx_import_metadata(struct kvx_agent *agent, const void *blob, size_t bytes,
+			struct kvx_peer **peer);
+int kvx_peer_info(const struct kvx_peer *peer, struct kvx_peer_info *info);
+int kvx_peer_layout(const struct kvx_peer *peer, size_t index, struct kvx_peer_layout *layout);
+void kvx_peer_free(struct kvx_peer *peer);
+
+/* Its handles are unknown here from then on. */
+int kvx_forget(struct kvx_agent *agent, uint64_t worker_id);
+
+/* The longest note. */
+#define KVX_NOTE_MAX	4096
+
+/**
+ * struct kvx_note - a note that has come
+ * @worker_id: of the sender, by the kernel's word
+ * @epoch: of the sender
+ * @sent_ns: when, by CLOCK_MONOTONIC
+ * @bytes: how many
+ * @data: they
+ */
+struct kvx_note {
+	uint64_t worker_id;
+	uint64_t epoch;
+	uint64_t sent_ns;
+	size_t bytes;
+	unsigned char data[KVX_NOTE_MAX];
+};
+
+/* Flags of kvx_note_send(). */
+#define KVX_NOTE_WAIT	1U	/* wait for room, when the receiver has not taken earlier ones */
+
+/*
+ * Send bytes to an agent of a worker_id, or to just the one that owns a layout. Without
+ * KVX_NOTE_WAIT, -EAGAIN when there is no room.
+ */
+int kvx_note_send(struct kvx_agent *agent, uint64_t worker_id, const void *data, size_t bytes,
+		  unsigned int flags);
+int kvx_note_send_handle(struct kvx_agent *agent, struct kvx_handle handle, const void *data,
+			 size_t bytes, unsigned int flags);
+
+/* Take the next note; -EAGAIN when there is none. */
+int kvx_note_recv(struct kvx_agent *agent, struct kvx_note *note);
+
+/* Take all that have come: @each is called for each, in order. Returns how many, or an errno. */
+int kvx_note_recv_all(struct kvx_agent *agent,
+		      void (*each)(const struct kvx_note *note, void *arg), void *arg);
 
 /* Never NULL; good until this thread's next failing call. */
 const struct kvx_error *kvx_last_error(void);

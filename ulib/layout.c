@@ -7,6 +7,8 @@
 #include "internal.h"
 
 _Static_assert(KVXFER_LAYOUT_ID_BITS == 16, "handles");
+_Static_assert(KVX_UNREGISTER_WAIT == KVXFER_LAYOUT_UNREGISTER_WAIT, "flags");
+_Static_assert(KVX_UNREGISTER_CUT == KVXFER_LAYOUT_UNREGISTER_CUT, "flags");
 
 int kvx_layout_register(struct kvx_agent *agent, struct kvx_handle *handle,
 			const struct kvx_layout_config *from, const struct kvx_layout_base *bases,
@@ -102,7 +104,16 @@ static int check_handle(struct kvx_agent *agent, struct kvx_handle handle, const
 
 int kvx_layout_unregister(struct kvx_agent *agent, struct kvx_handle handle)
 {
-	struct kvxfer_layout_unregister cmd = { .id = kvx_handle_layout_id(handle) };
+	return kvx_layout_unregister_flags(agent, handle, 0);
+}
+
+int kvx_layout_unregister_flags(struct kvx_agent *agent, struct kvx_handle handle,
+				unsigned int flags)
+{
+	struct kvxfer_layout_unregister cmd = {
+		.hdr.flags = flags,
+		.id = kvx_handle_layout_id(handle),
+	};
 	int err = check_handle(agent, handle, "unregister layout");
 
 	if (err)

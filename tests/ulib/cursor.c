@@ -207,6 +207,7 @@ static bool overlaps_slowly(const struct kvx_shape *shape)
 static bool overlaps(const struct kvx_shape *shape)
 {
 	static const uint32_t same[POOLS] = { 0, 1 }, none[POOLS] = { KVX_NO_POOL, KVX_NO_POOL };
+	const uint32_t pairs = shape->nr_entries * shape->nr_entries;
 	uint32_t src_ids[IDS_MAX], dst_ids[IDS_MAX];
 	struct kvx_overlap overlap = {
 		.shape = shape, .dst_pool = none, .src_ids = src_ids, .dst_ids = dst_ids,
@@ -218,12 +219,12 @@ static bool overlaps(const struct kvx_shape *shape)
 		CHECK(src_ids[i - 1] <= src_ids[i]);
 	for (uint32_t i = 1; i < shape->dst.nr; i++)
 		CHECK(dst_ids[i - 1] < dst_ids[i]);
-	for (uint32_t e = 0; e < shape->nr_entries; e++)
-		CHECK(!kvx_overlap_entry(&overlap, e));
+	for (uint32_t p = 0; p < pairs; p++)
+		CHECK(!kvx_overlap_pair(&overlap, p / shape->nr_entries, p % shape->nr_entries));
 	overlap.dst_pool = same;
 	kvx_overlap_init(&overlap);
-	for (uint32_t e = 0; e < shape->nr_entries && !found; e++)
-		found = kvx_overlap_entry(&overlap, e);
+	for (uint32_t p = 0; p < pairs && !found; p++)
+		found = kvx_overlap_pair(&overlap, p / shape->nr_entries, p % shape->nr_entries);
 	return found;
 }
 

@@ -137,6 +137,67 @@
  * @KVXFER_REASON_LAYOUT_BASE: a base's reserved word is set; @index is the base
  * @KVXFER_REASON_LAYOUT_BASE_ALIGNMENT: a base's offset is no multiple of the alignment; @index is
  *	the base
+ * @KVXFER_REASON_LAYOUT_BUSY: transfers are prepared with the layout; @index is how many
+ * @KVXFER_REASON_HANDLE_UNKNOWN: a handle names nothing that the agent has or has imported; @index
+ *	is 0 for the source, 1 for the destination
+ * @KVXFER_REASON_HANDLE_STALE: what a handle named is no more: its agent has gone or was opened
+ *	anew, or the layout is unregistered; @index as before
+ * @KVXFER_REASON_XFER_EMPTY: a list has no ids
+ * @KVXFER_REASON_XFER_IDS: a list has more than KVXFER_XFER_IDS_MAX ids; @index is 0 or 1
+ * @KVXFER_REASON_XFER_FORMAT: the layouts' formats differ
+ * @KVXFER_REASON_XFER_ELEMENT: the layouts' elements or tokens differ in bytes
+ * @KVXFER_REASON_XFER_OUTER: the outer dimensions differ, or the mask names one that is not there
+ * @KVXFER_REASON_XFER_LAYERS: layers that are not there; or all of them, and the layouts differ
+ * @KVXFER_REASON_XFER_PIECE: a piece lies beyond its region or over itself, or they differ in bytes
+ * @KVXFER_REASON_XFER_PAGE: blocks differ in tokens, and the format cannot be regrouped
+ * @KVXFER_REASON_XFER_LENGTH: the lists come to different numbers of bytes
+ * @KVXFER_REASON_XFER_SRC_RANGE: a source id is not in the layout, or not in the grant; @index is
+ *	its place in the list
+ * @KVXFER_REASON_XFER_DST_RANGE: a destination id is not; @index is its place in the list
+ * @KVXFER_REASON_XFER_DST_TWICE: a destination id comes twice; @index is the later one
+ * @KVXFER_REASON_XFER_OVERLAP: bytes are both read and written; @index is the destination's entry,
+ *	counted from the first layer that is asked for
+ * @KVXFER_REASON_XFER_READONLY: the destination is in a pool that may not be written
+ * @KVXFER_REASON_XFER_RIGHTS: the grant does not allow it; @index is 0 for the source, 1 for the
+ *	destination
+ * @KVXFER_REASON_XFER_PATH: there is no such path between the two; @index is the path
+ * @KVXFER_REASON_XFER_MANY: the agent has KVXFER_XFERS_MAX transfers
+ * @KVXFER_REASON_XFER_UNKNOWN: the agent has no such transfer; @index is its place in the list
+ * @KVXFER_REASON_XFER_RUNNING: the transfer has not ended; @index is &enum kvxfer_xfer_state
+ * @KVXFER_REASON_XFER_STATE: the transfer has ended badly, which stays; or it was not posted, and
+ *	there is nothing to wait for; @index is &enum kvxfer_xfer_state
+ * @KVXFER_REASON_XFER_TIMEOUT: the time to wait is over; @index is how many have ended
+ * @KVXFER_REASON_XFER_CANCELED: of a completion: it was canceled
+ * @KVXFER_REASON_XFER_DEADLINE: of a completion: its deadline came
+ * @KVXFER_REASON_XFER_CUT: of a completion: a layout was unregistered, its agent went, or a grant
+ *	was revoked
+ * @KVXFER_REASON_XFER_MEMORY: of a completion: memory could not be read
+ * @KVXFER_REASON_XFER_RATE: nothing has been measured yet to judge by
+ * @KVXFER_REASON_PEER_RESERVED: a reserved word is set; @index is the place in the list
+ * @KVXFER_REASON_RING_SIZE: not a power of two, or not from 1 to KVXFER_RING_MAX
+ * @KVXFER_REASON_RING_EXISTS: the agent has its ring
+ * @KVXFER_REASON_RING_EVENTFD: the file is no eventfd
+ * @KVXFER_REASON_RING_BACKLOG: so many completions wait for room in the ring that nothing can be
+ *	posted; @index is how many
+ * @KVXFER_REASON_GRANT_RIGHTS: no rights, unknown ones, or to write what may not be written
+ * @KVXFER_REASON_GRANT_BLOCKS: no blocks, or beyond the layout's
+ * @KVXFER_REASON_GRANT_MANY: the layout has KVXFER_GRANTS_MAX grants
+ * @KVXFER_REASON_GRANT_KEY: no grant has this key; @index is the place in the list
+ * @KVXFER_REASON_GRANT_EXPIRED: the grant's time is over; @index is 0 for the source, 1 for the
+ *	destination
+ * @KVXFER_REASON_PEER_SELF: an agent does not import itself
+ * @KVXFER_REASON_PEER_LOADED: the agent with this epoch is imported already
+ * @KVXFER_REASON_PEER_UNKNOWN: no agent with this worker_id is imported
+ * @KVXFER_REASON_PEER_GONE: there is no agent with this worker_id
+ * @KVXFER_REASON_PEER_EPOCH: the agent has been opened anew since
+ * @KVXFER_REASON_PEER_REMOTE: the agent is on another node, which cannot be reached
+ * @KVXFER_REASON_PEER_LAYOUTS: more layouts than KVXFER_IMPORT_MAX
+ * @KVXFER_REASON_PEER_LAYOUT: the agent has no such layout; @index is the place in the list
+ * @KVXFER_REASON_NOTE_SIZE: the note is longer than KVXFER_NOTE_MAX
+ * @KVXFER_REASON_NOTE_FULL: the receiver has not taken earlier notes
+ * @KVXFER_REASON_NOTE_NONE: no note waits
+ * @KVXFER_REASON_NOTE_ROOM: the next note does not fit; @index is how many bytes it needs
+ * @KVXFER_REASON_NOTE_AGENT: no agent to send to has this worker_id and epoch
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -200,6 +261,58 @@ enum kvxfer_reason {
 	KVXFER_REASON_LAYOUT_UNKNOWN	= 57,
 	KVXFER_REASON_LAYOUT_BASE	= 58,
 	KVXFER_REASON_LAYOUT_BASE_ALIGNMENT	= 59,
+	KVXFER_REASON_LAYOUT_BUSY	= 60,
+	KVXFER_REASON_HANDLE_UNKNOWN	= 61,
+	KVXFER_REASON_HANDLE_STALE	= 62,
+	KVXFER_REASON_XFER_EMPTY	= 63,
+	KVXFER_REASON_XFER_IDS		= 64,
+	KVXFER_REASON_XFER_FORMAT	= 65,
+	KVXFER_REASON_XFER_ELEMENT	= 66,
+	KVXFER_REASON_XFER_OUTER	= 67,
+	KVXFER_REASON_XFER_LAYERS	= 68,
+	KVXFER_REASON_XFER_PIECE	= 69,
+	KVXFER_REASON_XFER_PAGE		= 70,
+	KVXFER_REASON_XFER_LENGTH	= 71,
+	KVXFER_REASON_XFER_SRC_RANGE	= 72,
+	KVXFER_REASON_XFER_DST_RANGE	= 73,
+	KVXFER_REASON_XFER_DST_TWICE	= 74,
+	KVXFER_REASON_XFER_OVERLAP	= 75,
+	KVXFER_REASON_XFER_READONLY	= 76,
+	KVXFER_REASON_XFER_RIGHTS	= 77,
+	KVXFER_REASON_XFER_PATH		= 78,
+	KVXFER_REASON_XFER_MANY		= 79,
+	KVXFER_REASON_XFER_UNKNOWN	= 80,
+	KVXFER_REASON_XFER_RUNNING	= 81,
+	KVXFER_REASON_XFER_STATE	= 82,
+	KVXFER_REASON_XFER_TIMEOUT	= 83,
+	KVXFER_REASON_XFER_CANCELED	= 84,
+	KVXFER_REASON_XFER_DEADLINE	= 85,
+	KVXFER_REASON_XFER_CUT		= 86,
+	KVXFER_REASON_XFER_MEMORY	= 87,
+	KVXFER_REASON_XFER_RATE		= 88,
+	KVXFER_REASON_PEER_RESERVED	= 89,
+	KVXFER_REASON_RING_SIZE		= 90,
+	KVXFER_REASON_RING_EXISTS	= 91,
+	KVXFER_REASON_RING_EVENTFD	= 92,
+	KVXFER_REASON_RING_BACKLOG	= 93,
+	KVXFER_REASON_GRANT_RIGHTS	= 94,
+	KVXFER_REASON_GRANT_BLOCKS	= 95,
+	KVXFER_REASON_GRANT_MANY	= 96,
+	KVXFER_REASON_GRANT_KEY		= 97,
+	KVXFER_REASON_GRANT_EXPIRED	= 98,
+	KVXFER_REASON_PEER_SELF		= 99,
+	KVXFER_REASON_PEER_LOADED	= 100,
+	KVXFER_REASON_PEER_UNKNOWN	= 101,
+	KVXFER_REASON_PEER_GONE		= 102,
+	KVXFER_REASON_PEER_EPOCH	= 103,
+	KVXFER_REASON_PEER_REMOTE	= 104,
+	KVXFER_REASON_PEER_LAYOUTS	= 105,
+	KVXFER_REASON_PEER_LAYOUT	= 106,
+	KVXFER_REASON_NOTE_SIZE		= 107,
+	KVXFER_REASON_NOTE_FULL		= 108,
+	KVXFER_REASON_NOTE_NONE		= 109,
+	KVXFER_REASON_NOTE_ROOM		= 110,
+	KVXFER_REASON_NOTE_AGENT	= 111,
 
 	KVXFER_REASON_NR
 };
@@ -223,6 +336,9 @@ struct kvxfer_hdr {
 #define KVXFER_FEATURE_POOL	(1ULL << 1)	/* POOL_CREATE to POOL_STAT */
 #define KVXFER_FEATURE_DMABUF	(1ULL << 2)	/* POOL_EXPORT, POOL_DMABUF */
 #define KVXFER_FEATURE_LAYOUT	(1ULL << 3)	/* LAYOUT_REGISTER to LAYOUT_STAT */
+#define KVXFER_FEATURE_XFER	(1ULL << 4)	/* RING_SETUP to XFER_COST */
+#define KVXFER_FEATURE_GRANT	(1ULL << 5)	/* GRANT to LAYOUT_FORGET */
+#define KVXFER_FEATURE_NOTE	(1ULL << 6)	/* NOTE_SEND, NOTE_RECV */
 
 /**
  * struct kvxfer_query - ioctl(KVXFER_IOC_QUERY): this kernel, and the agent that asks
@@ -639,13 +755,22 @@ struct kvxfer_layout_register {
 
 #define KVXFER_IOC_LAYOUT_REGISTER	_IO(KVXFER_IOC_TYPE, 0x0a)
 
+/* Flags of LAYOUT_UNREGISTER. Without any, a layout with which transfers are prepared is busy. */
+#define KVXFER_LAYOUT_UNREGISTER_WAIT	(1U << 0)	/* wait for those that run */
+#define KVXFER_LAYOUT_UNREGISTER_CUT	(1U << 1)	/* end those that run, and wait */
+
 /**
  * struct kvxfer_layout_unregister - ioctl(KVXFER_IOC_LAYOUT_UNREGISTER): done with a layout
- * @hdr: no flags
+ * @hdr: flags: KVXFER_LAYOUT_UNREGISTER_*
  * @id: of the layout, as in its handle
  * @reserved: 0
  *
- * Return: 0; ENOENT with LAYOUT_UNKNOWN; EINVAL with FIELD_UNUSED.
+ * With a flag, no transfer can be prepared or posted with the layout any more, from the first
+ * moment on; when the command returns, nothing touches its blocks, and its pools are let go. If a
+ * signal ends the waiting, the layout is closed all the same, and the command can be repeated.
+ *
+ * Return: 0; ENOENT with LAYOUT_UNKNOWN; EBUSY with LAYOUT_BUSY; EINTR with INTERRUPTED; EINVAL
+ * with FIELD_UNUSED.
  */
 struct kvxfer_layout_unregister {
 	struct kvxfer_hdr hdr;
@@ -707,5 +832,560 @@ struct kvxfer_layout_stat {
 };
 
 #define KVXFER_IOC_LAYOUT_STAT	_IO(KVXFER_IOC_TYPE, 0x0c)
+
+/*
+ * What mmap() of the device maps besides pools, at these offsets: the states of all transfers (for
+ * reading only), and the completion ring.
+ */
+#define KVXFER_MMAP_STATES	0x10000000U
+#define KVXFER_MMAP_RING	0x20000000U
+
+/* Entries of a completion ring. */
+#define KVXFER_RING_MAX		65536
+
+/**
+ * struct kvxfer_ring - how the mapping of a completion ring begins
+ * @tail: written by the kernel: how many completions it has put in
+ * @overflow: written by the kernel: how many wait for room; poll() puts in what there is room for
+ * @reserved: written by the kernel, 0
+ * @head: written by the program: how many it has taken
+ * @reserved2: for what the program may write
+ *
+ * Both numbers wrap. Completion n is entry n modulo the ring's entries, which begin at byte
+ * KVXFER_RING_ENTRIES of the mapping. The program reads @tail with acquire semantics before it
+ * reads entries, and writes @head with release semantics when it has read them. The kernel believes
+ * nothing that is written there: a wrong @head loses the program's own completions, and no more.
+ */
+struct kvxfer_ring {
+	__u32 tail;
+	__u32 overflow;
+	__u32 reserved[14];
+	__u32 head;
+	__u32 reserved2[15];
+};
+
+#define KVXFER_RING_ENTRIES	128
+
+/**
+ * enum kvxfer_xfer_state - where a transfer is
+ * @KVXFER_XFER_GONE: released
+ * @KVXFER_XFER_IDLE: prepared, and not posted yet
+ * @KVXFER_XFER_RUNNING: posted
+ * @KVXFER_XFER_CANCELING: canceled, and not quiet yet
+ * @KVXFER_XFER_EXPIRING: its deadline has come, and it is not quiet yet
+ * @KVXFER_XFER_FAILING: something went wrong, and it is not quiet yet
+ * @KVXFER_XFER_RELEASING: released, and not quiet yet
+ * @KVXFER_XFER_DONE: all bytes are where they should be
+ * @KVXFER_XFER_CANCELED: some may be; nothing touches its blocks any more
+ * @KVXFER_XFER_TIMEDOUT: the same
+ * @KVXFER_XFER_FAILED: the same
+ *
+ * From KVXFER_XFER_DONE on it has ended.
+ */
+enum kvxfer_xfer_state {
+	KVXFER_XFER_GONE	= 0,
+	KVXFER_XFER_IDLE	= 1,
+	KVXFER_XFER_RUNNING	= 2,
+	KVXFER_XFER_CANCELING	= 3,
+	KVXFER_XFER_EXPIRING	= 4,
+	KVXFER_XFER_FAILING	= 5,
+	KVXFER_XFER_RELEASING	= 6,
+	KVXFER_XFER_DONE	= 7,
+	KVXFER_XFER_CANCELED	= 8,
+	KVXFER_XFER_TIMEDOUT	= 9,
+	KVXFER_XFER_FAILED	= 10,
+};
+
+/* Transfers of an agent, and ids in a list. */
+#define KVXFER_XFERS_MAX	65536
+#define KVXFER_XFER_IDS_MAX	(1U << 20)
+
+/*
+ * The state of transfer @xfer is the word at index (@xfer % KVXFER_XFERS_MAX) of the mapping at
+ * KVXFER_MMAP_STATES: its lower byte is &enum kvxfer_xfer_state, and its upper half is that of
+ * @xfer, or the word is another transfer's, and this one is gone. To be read with acquire
+ * semantics.
+ */
+#define KVXFER_XFER_SLOT(xfer)		((xfer) % KVXFER_XFERS_MAX)
+#define KVXFER_XFER_STATE(word)		((word) & 0xffU)
+#define KVXFER_XFER_IS(xfer, word)	((xfer) >> 16 == (word) >> 16)
+
+/* How bytes go. */
+enum kvxfer_path {
+	KVXFER_PATH_AUTO	= 0,	/* the best there is */
+	KVXFER_PATH_LOCAL	= 1,	/* copied by the CPUs of this node */
+	KVXFER_PATH_RDMA	= 2,	/* by RDMA devices */
+};
+
+/* Flags of a completion. */
+#define KVXFER_COMPLETION_INLINE	(1U << 0)	/* done before the post returned */
+#define KVXFER_COMPLETION_NOTE_LOST	(1U << 1)	/* the note's receiver is gone */
+
+/**
+ * struct kvxfer_completion - how a transfer ended
+ * @user_data: as it was prepared
+ * @bytes: how many are where they should be
+ * @post_ns: when it was posted, by CLOCK_MONOTONIC
+ * @end_ns: when it ended
+ * @xfer: which one
+ * @state: &enum kvxfer_xfer_state
+ * @error: errno for one that did not end well
+ * @reason: &enum kvxfer_reason
+ * @index: where, in the unit that the reason names
+ * @path: &enum kvxfer_path that was taken
+ * @flags: KVXFER_COMPLETION_*
+ * @reserved: 0
+ *
+ * Where one is given of a transfer that has not ended, only @user_data, @xfer and @state are set.
+ */
+struct kvxfer_completion {
+	__aligned_u64 user_data;
+	__aligned_u64 bytes;
+	__aligned_u64 post_ns;
+	__aligned_u64 end_ns;
+	__u32 xfer;
+	__u32 state;
+	__u32 error;
+	__u32 reason;
+	__u32 index;
+	__u32 path;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/* Flags of RING_SETUP. */
+#define KVXFER_RING_SETUP_EVENTFD	(1U << 0)	/* @eventfd counts completions and notes */
+
+/**
+ * struct kvxfer_ring_setup - ioctl(KVXFER_IOC_RING_SETUP): how transfers ended, without asking
+ * @hdr: flags: KVXFER_RING_SETUP_*
+ * @entries: a power of two, at most KVXFER_RING_MAX
+ * @eventfd: with SETUP_EVENTFD
+ * @out_mmap_offset: KVXFER_MMAP_RING
+ * @out_mmap_bytes: how much to map there
+ *
+ * From then on each post ends in a completion there. Those for which there is no room are kept and
+ * put in later; so many may be kept as the ring has entries, then posts are refused.
+ *
+ * Return: 0; EINVAL with RING_SIZE, RING_EVENTFD, FIELD_UNUSED; EBADF for no file; EEXIST with
+ * RING_EXISTS; ENOMEM.
+ */
+struct kvxfer_ring_setup {
+	struct kvxfer_hdr hdr;
+	__u32 entries;
+	__s32 eventfd;
+	__aligned_u64 out_mmap_offset;
+	__aligned_u64 out_mmap_bytes;
+};
+
+#define KVXFER_IOC_RING_SETUP	_IO(KVXFER_IOC_TYPE, 0x0d)
+
+/**
+ * struct kvxfer_handle - the name of a layout
+ * @worker_id: of its agent
+ * @rest: its id below, its agent's epoch above
+ */
+struct kvxfer_handle {
+	__aligned_u64 worker_id;
+	__aligned_u64 rest;
+};
+
+/**
+ * struct kvxfer_piece - which bytes of each region
+ * @offset: where the first run begins
+ * @bytes: of each run; all 0 for the whole region
+ * @stride: from a run to the next
+ * @count: how many runs; 0 stands for 1
+ * @reserved: 0
+ */
+struct kvxfer_piece {
+	__aligned_u64 offset;
+	__aligned_u64 bytes;
+	__aligned_u64 stride;
+	__u32 count;
+	__u32 reserved;
+};
+
+/* The longest note, and what a note that is sent with a transfer needs to be told. */
+#define KVXFER_NOTE_MAX		4096
+
+/**
+ * struct kvxfer_note_to - a note, and who shall have it
+ * @data: its bytes
+ * @bytes: how many, 0 to KVXFER_NOTE_MAX
+ * @reserved: 0
+ * @worker_id: of the receiver
+ * @epoch: of the receiver; 0 for any
+ */
+struct kvxfer_note_to {
+	__aligned_u64 data;
+	__u32 bytes;
+	__u32 reserved;
+	__aligned_u64 worker_id;
+	__aligned_u64 epoch;
+};
+
+/* Flags of XFER_PREP and XFER_EXEC. */
+#define KVXFER_XFER_NOTE	(1U << 0)	/* @note goes to its receiver after the data */
+#define KVXFER_XFER_POST	(1U << 1)	/* PREP: post it at once */
+#define KVXFER_XFER_WAIT	(1U << 2)	/* EXEC: wait for its end */
+
+/**
+ * struct kvxfer_xfer_prep - ioctl(KVXFER_IOC_XFER_PREP or KVXFER_IOC_XFER_EXEC): copy blocks
+ * @hdr: flags: KVXFER_XFER_*
+ * @src: from the blocks of this layout
+ * @dst: to those of this; either may be the agent's own or an imported one
+ * @src_ids: which blocks: an array of __u32
+ * @dst_ids: to which: the same, none twice
+ * @nr_src: how many
+ * @nr_dst: how many; other than @nr_src only where blocks of different size regroup
+ * @src_layer: the first
+ * @dst_layer: the first
+ * @nr_layers: how many; 0 for all
+ * @outers: mask of outer indices; 0 for all
+ * @src_piece: of each region
+ * @dst_piece: the same; both come to the same number of bytes
+ * @user_data: comes back in the completion
+ * @deadline_ns: how long it may take from the post on; 0 for the default
+ * @note: with XFER_NOTE
+ * @path: &enum kvxfer_path that is wanted
+ * @reserved: 0
+ * @out_xfer: its number in this agent, never 0
+ * @out_path: &enum kvxfer_path that it will take
+ * @out_bytes: how many bytes will go over
+ * @out_result: how it ended, if it has: with XFER_POST or XFER_WAIT
+ *
+ * XFER_PREP makes a transfer that can be posted, and again when it is done, until it is released.
+ * XFER_EXEC posts it at once and releases it when it has ended; with XFER_WAIT the command returns
+ * then, and without, its end is told by the ring alone. A signal that comes while XFER_EXEC waits
+ * cancels it.
+ *
+ * Return: 0; ENOENT with HANDLE_UNKNOWN, NOTE_AGENT; ESTALE with HANDLE_STALE; EACCES with
+ * XFER_READONLY, XFER_RIGHTS; EKEYEXPIRED with GRANT_EXPIRED; EINVAL with the other XFER_*,
+ * FIELD_UNUSED or NOTE_SIZE; EOPNOTSUPP with XFER_PATH; ENOSPC with XFER_MANY; EFAULT; ENOMEM;
+ * EINTR with INTERRUPTED; and, when it is posted, what XFER_POST says. With XFER_WAIT, a transfer
+ * that ended badly is no error: see @out_result.
+ */
+struct kvxfer_xfer_prep {
+	struct kvxfer_hdr hdr;
+	struct kvxfer_handle src;
+	struct kvxfer_handle dst;
+	__aligned_u64 src_ids;
+	__aligned_u64 dst_ids;
+	__u32 nr_src;
+	__u32 nr_dst;
+	__u32 src_layer;
+	__u32 dst_layer;
+	__u32 nr_layers;
+	__u32 outers;
+	struct kvxfer_piece src_piece;
+	struct kvxfer_piece dst_piece;
+	__aligned_u64 user_data;
+	__aligned_u64 deadline_ns;
+	struct kvxfer_note_to note;
+	__u32 path;
+	__u32 reserved;
+	__u32 out_xfer;
+	__u32 out_path;
+	__aligned_u64 out_bytes;
+	struct kvxfer_completion out_result;
+};
+
+#define KVXFER_IOC_XFER_PREP	_IO(KVXFER_IOC_TYPE, 0x0e)
+
+/**
+ * struct kvxfer_xfer_post - ioctl(KVXFER_IOC_XFER_POST): begin a transfer
+ * @hdr: flags: KVXFER_XFER_NOTE: @note instead of the one it was prepared with, this time
+ * @xfer: its number
+ * @reserved: 0
+ * @note: see the flag
+ * @out_result: how it ended, if it has: small ones are done at once
+ *
+ * Return: 0; ENOENT with XFER_UNKNOWN, NOTE_AGENT; EBUSY with XFER_RUNNING; EINVAL with XFER_STATE,
+ * NOTE_SIZE, FIELD_UNUSED; ESTALE with HANDLE_STALE; EKEYEXPIRED with GRANT_EXPIRED; EAGAIN with
+ * NOTE_FULL, RING_BACKLOG; EIO with DMABUF_CPU; ENOMEM.
+ */
+struct kvxfer_xfer_post {
+	struct kvxfer_hdr hdr;
+	__u32 xfer;
+	__u32 reserved;
+	struct kvxfer_note_to note;
+	struct kvxfer_completion out_result;
+};
+
+#define KVXFER_IOC_XFER_POST	_IO(KVXFER_IOC_TYPE, 0x0f)
+#define KVXFER_IOC_XFER_EXEC	_IO(KVXFER_IOC_TYPE, 0x10)
+
+/* Flags of XFER_WAIT. */
+#define KVXFER_XFER_WAIT_ANY	(1U << 0)	/* until one has ended, not all */
+
+/**
+ * struct kvxfer_xfer_wait - ioctl(KVXFER_IOC_XFER_WAIT): until transfers have ended
+ * @hdr: flags: KVXFER_XFER_WAIT_*
+ * @xfers: their numbers: an array of __u32
+ * @results: how each ended: an array of &struct kvxfer_completion; 0 for none
+ * @timeout_ns: how long to wait; all ones for ever
+ * @nr: how many, at least 1
+ * @out_ended: how many have ended
+ * @out_index: the first of those
+ * @out_reserved: 0
+ *
+ * Return: 0; ENOENT with XFER_UNKNOWN; EINVAL with XFER_EMPTY, XFER_IDS,
+ * XFER_STATE; ETIME with XFER_TIMEOUT;
+ * EINTR; EFAULT; ENOMEM. One that is released meanwhile has ended.
+ */
+struct kvxfer_xfer_wait {
+	struct kvxfer_hdr hdr;
+	__aligned_u64 xfers;
+	__aligned_u64 results;
+	__aligned_u64 timeout_ns;
+	__u32 nr;
+	__u32 out_ended;
+	__u32 out_index;
+	__u32 out_reserved;
+};
+
+#define KVXFER_IOC_XFER_WAIT	_IO(KVXFER_IOC_TYPE, 0x11)
+
+/**
+ * struct kvxfer_xfer_cancel - ioctl(KVXFER_IOC_XFER_CANCEL): end a transfer early
+ * @hdr: no flags
+ * @xfer: its number
+ * @out_state: &enum kvxfer_xfer_state: where it is now
+ *
+ * One that has ended already stays as it is.
+ *
+ * Return: 0; ENOENT with XFER_UNKNOWN.
+ */
+struct kvxfer_xfer_cancel {
+	struct kvxfer_hdr hdr;
+	__u32 xfer;
+	__u32 out_state;
+};
+
+#define KVXFER_IOC_XFER_CANCEL	_IO(KVXFER_IOC_TYPE, 0x12)
+
+/**
+ * struct kvxfer_xfer_release - ioctl(KVXFER_IOC_XFER_RELEASE): done with a transfer
+ * @hdr: no flags
+ * @xfer: its number
+ * @reserved: 0
+ *
+ * One that runs is ended, without a completion; memory is kept until it is quiet. A copy on this
+ * node writes nothing any more when the command returns.
+ *
+ * Return: 0; ENOENT with XFER_UNKNOWN; EINVAL with FIELD_UNUSED.
+ */
+struct kvxfer_xfer_release {
+	struct kvxfer_hdr hdr;
+	__u32 xfer;
+	__u32 reserved;
+};
+
+#define KVXFER_IOC_XFER_RELEASE	_IO(KVXFER_IOC_TYPE, 0x13)
+
+/**
+ * struct kvxfer_xfer_cost - ioctl(KVXFER_IOC_XFER_COST): how long a transfer would take
+ * @hdr: no flags
+ * @xfer: its number
+ * @out_path: &enum kvxfer_path that it will take
+ * @out_ns: from its post to its end, by what was measured of transfers of its size
+ * @out_margin_ns: how far those were from each other
+ * @out_samples: how many there were
+ *
+ * Return: 0; ENOENT with XFER_UNKNOWN; ENODATA with XFER_RATE.
+ */
+struct kvxfer_xfer_cost {
+	struct kvxfer_hdr hdr;
+	__u32 xfer;
+	__u32 out_path;
+	__aligned_u64 out_ns;
+	__aligned_u64 out_margin_ns;
+	__aligned_u64 out_samples;
+};
+
+#define KVXFER_IOC_XFER_COST	_IO(KVXFER_IOC_TYPE, 0x14)
+
+/* Rights of a grant. */
+#define KVXFER_GRANT_READ	(1U << 0)
+#define KVXFER_GRANT_WRITE	(1U << 1)
+
+/* Grants of a layout. */
+#define KVXFER_GRANTS_MAX	1024
+
+#define KVXFER_KEY_BYTES	16
+
+/**
+ * struct kvxfer_grant - ioctl(KVXFER_IOC_GRANT): let others use a layout
+ * @hdr: no flags
+ * @layout: its id
+ * @rights: KVXFER_GRANT_*
+ * @first_block: the first that may be used
+ * @nr_blocks: how many; 0 for all that follow
+ * @expires_ns: for how long; 0 for as long as the layout
+ * @out_key: whoever has it has the right
+ *
+ * A transfer that is posted before the grant expires ends when it does.
+ *
+ * Return: 0; ENOENT with LAYOUT_UNKNOWN; EINVAL with GRANT_RIGHTS, GRANT_BLOCKS; ESTALE with
+ * HANDLE_STALE; ENOSPC with GRANT_MANY; ENOMEM.
+ */
+struct kvxfer_grant {
+	struct kvxfer_hdr hdr;
+	__u32 layout;
+	__u32 rights;
+	__u32 first_block;
+	__u32 nr_blocks;
+	__aligned_u64 expires_ns;
+	__u8 out_key[KVXFER_KEY_BYTES];
+};
+
+#define KVXFER_IOC_GRANT	_IO(KVXFER_IOC_TYPE, 0x15)
+
+/**
+ * struct kvxfer_revoke - ioctl(KVXFER_IOC_REVOKE): take a grant back
+ * @hdr: no flags
+ * @layout: its id
+ * @reserved: 0
+ * @key: of the grant
+ *
+ * Nobody can use it from the first moment on, what runs is cut off, and when the command returns
+ * nothing by this grant touches a block. If a signal ends the waiting, it can be repeated.
+ *
+ * Return: 0; ENOENT with LAYOUT_UNKNOWN, GRANT_KEY; EINTR with INTERRUPTED; EINVAL with
+ * FIELD_UNUSED.
+ */
+struct kvxfer_revoke {
+	struct kvxfer_hdr hdr;
+	__u32 layout;
+	__u32 reserved;
+	__u8 key[KVXFER_KEY_BYTES];
+};
+
+#define KVXFER_IOC_REVOKE	_IO(KVXFER_IOC_TYPE, 0x16)
+
+/* Layouts that are imported of an agent. */
+#define KVXFER_IMPORT_MAX	4096
+
+/**
+ * struct kvxfer_import - a layout of another agent
+ * @layout: its id
+ * @reserved: 0
+ * @key: of the grant
+ */
+struct kvxfer_import {
+	__u32 layout;
+	__u32 reserved;
+	__u8 key[KVXFER_KEY_BYTES];
+};
+
+/**
+ * struct kvxfer_layout_import - ioctl(KVXFER_IOC_LAYOUT_IMPORT): be able to name another's layouts
+ * @hdr: no flags
+ * @boot_id: of the other agent's node
+ * @worker_id: of the other agent
+ * @epoch: of the other agent
+ * @imports: an array of &struct kvxfer_import
+ * @nr_imports: how many; may be 0
+ * @reserved: 0
+ *
+ * All of an agent's layouts come at once. With an epoch that is already there they are refused;
+ * with another, they take the place of those that were, whose handles turn stale.
+ *
+ * Return: 0; EEXIST with PEER_LOADED; EINVAL with PEER_SELF, PEER_LAYOUTS, PEER_RESERVED,
+ * FIELD_UNUSED; ESTALE with PEER_GONE, PEER_EPOCH; ENOENT with PEER_LAYOUT; EACCES with GRANT_KEY;
+ * EHOSTUNREACH with PEER_REMOTE; EFAULT; ENOMEM.
+ */
+struct kvxfer_layout_import {
+	struct kvxfer_hdr hdr;
+	__aligned_u64 boot_id;
+	__aligned_u64 worker_id;
+	__aligned_u64 epoch;
+	__aligned_u64 imports;
+	__u32 nr_imports;
+	__u32 reserved;
+};
+
+#define KVXFER_IOC_LAYOUT_IMPORT	_IO(KVXFER_IOC_TYPE, 0x17)
+
+/**
+ * struct kvxfer_layout_forget - ioctl(KVXFER_IOC_LAYOUT_FORGET): done with another agent
+ * @hdr: no flags
+ * @worker_id: of the other agent
+ *
+ * Its handles are unknown from then on. Transfers that are prepared stay what they are.
+ *
+ * Return: 0; ENOENT with PEER_UNKNOWN.
+ */
+struct kvxfer_layout_forget {
+	struct kvxfer_hdr hdr;
+	__aligned_u64 worker_id;
+};
+
+#define KVXFER_IOC_LAYOUT_FORGET	_IO(KVXFER_IOC_TYPE, 0x18)
+
+/* Flags of NOTE_SEND. */
+#define KVXFER_NOTE_SEND_WAIT	(1U << 0)	/* wait for room at the receiver */
+
+/**
+ * struct kvxfer_note_send - ioctl(KVXFER_IOC_NOTE_SEND): bytes to another agent
+ * @hdr: flags: KVXFER_NOTE_SEND_*
+ * @note: what, and to whom
+ *
+ * Notes of one sender arrive in the order in which they were sent, each once.
+ *
+ * Return: 0; EINVAL with NOTE_SIZE; ENOENT with NOTE_AGENT; EAGAIN with NOTE_FULL; EINTR; EFAULT;
+ * ENOMEM.
+ */
+struct kvxfer_note_send {
+	struct kvxfer_hdr hdr;
+	struct kvxfer_note_to note;
+};
+
+#define KVXFER_IOC_NOTE_SEND	_IO(KVXFER_IOC_TYPE, 0x19)
+
+/**
+ * struct kvxfer_note - a note as it is received; its bytes follow, and zeros up to a multiple of 8
+ * @worker_id: of the sender, by the kernel's word
+ * @epoch: of the sender
+ * @sent_ns: when, by CLOCK_MONOTONIC
+ * @bytes: how many follow
+ * @reserved: 0
+ */
+struct kvxfer_note {
+	__aligned_u64 worker_id;
+	__aligned_u64 epoch;
+	__aligned_u64 sent_ns;
+	__u32 bytes;
+	__u32 reserved;
+};
+
+/**
+ * struct kvxfer_note_recv - ioctl(KVXFER_IOC_NOTE_RECV): take notes that have come
+ * @hdr: no flags
+ * @buffer: where they go: &struct kvxfer_note and its bytes, one after the other
+ * @bytes: how much room there is
+ * @max: how many at most; 0 for all
+ * @out_nr: how many were taken
+ * @out_bytes: how much of @buffer they fill
+ * @out_left: how many are left
+ * @out_overflows: how many the agent's queue could not take, ever: none
+ *
+ * poll() tells when there are any: POLLIN with POLLRDBAND.
+ *
+ * Return: 0; EAGAIN with NOTE_NONE; EMSGSIZE with NOTE_ROOM; EFAULT.
+ */
+struct kvxfer_note_recv {
+	struct kvxfer_hdr hdr;
+	__aligned_u64 buffer;
+	__u32 bytes;
+	__u32 max;
+	__u32 out_nr;
+	__u32 out_bytes;
+	__u32 out_left;
+	__u32 out_overflows;
+};
+
+#define KVXFER_IOC_NOTE_RECV	_IO(KVXFER_IOC_TYPE, 0x1a)
 
 #endif /* _UAPI_LINUX_KVXFER_H */

@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Grants, and what is imported by them.
+ *
+ * A grant is in its layout's list from when its owner knows its key until it is revoked or the
+ * layout is closed. Who has the key imports the layout: what it then holds is the grant. Revoking
+ * closes the grant's gate; closing the layout closes the layout's, through which all transfers
+ * pass, so that nothing needs to be told to those who have imported.
+ */
+#include <linux/random.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+
+#include "abi.h"
+#include "grant.h"
+#include "kvx.h"
+#include "layouts.h"
+#include "xfer.h"
+
+static void kvx_grant_free(struct kref *ref)
+{
+	struct kvx_grant *grant = container_of(ref, struct kvx_grant, ref);
+
+	kvx_layout_put(grant->reg);
+	kfree(grant);
+}
+
+/**
+ * kvx_grant_put() - drop a reference
+ * @grant: the grant; may be NULL
+ *
+ * Context: process, may sleep.
+ */
+void kvx_grant_put(struct kvx_grant *grant)
+{
+	if (grant)
+		kref_put(&grant->ref, kvx_grant_free);
+}
+
+static bool kvx_key_is(const struct kvx_grant *grant, const u8 *key)
+{
+	u64 words[2];
+
+	/* All of it is looked at, so that the time tells nothing. */
+	memcpy(words, key, sizeof(words));
+	return !((grant->key[0] ^ words[0]) | (grant->key[1] ^ words[1]));
+}
+
+/* Returns the grant with a reference, or NULL. */
+static struct kvx_grant *kvx_grant_find(struct kvx_registered *reg, const u8 *key)
+{
+	struct kvx_grant *grant, *found = NULL;
+
+	spin_lock(&reg->grants_lock);
+	list_for_each_entry(grant, &reg->grants, link)
+		if (kvx_key_is(grant, key))
+			found = grant;
+	if (found)
+		kref_get(&found->ref);
+	spin_unlock(&reg->grants_lock);
+	return found;
+}
+
+/* Take it from its layout's list, if it is there still, and with it the list's reference. */
+static void kvx_grant_unlist(struct kvx_grant *grant)
+{
+	struct kvx_registered *reg = grant->reg;
+	bool listed;
+
+	spin_lock(&reg->grants_lock);
+	listed = !list_empty(&grant->link);
+	if (listed) {
+		list_del_init(&grant->link);
+		reg->nr_grants--;
+	}
+	spin_unlock(&reg->grants_lock);
+	if (listed)
+		kvx_grant_put(grant);
+}
+
+/**
+ * kvx_grants_close() - a layout is closed: nobody imports it any more
+ * @reg: the layout; the caller has a reference
+ *
+ * Context: process, may sleep.
+ */
+void kvx_grants_close(struct kvx_registered *reg)
+{
+	struct kvx_grant *grant;
+
+	spin_lock(&reg->grants_lock);
+	reg->grants_closed = true;
+	while ((grant = list_first_entry_or_null(&reg->grants, struct kvx_grant, link))) {
+		list_del_init(&grant->link);
+		reg->nr_grants--;
+		spin_unlock(&reg->grants_lock);
+		kvx_grant_put(grant);
+		spin_lock(&reg->grants_lock);
+	}
+	spin_unlock(&reg->grants_lock);
+}
+
+/**
+ * kvx_grant() - KVXFER_IOC_GRANT
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_grant
+ * @out: set to the grant, which kvx_granted() or kvx_grant_undo() must follow
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_grant(struct kvx_agent *agent, struct kvxfer_grant *cmd, struct kvx_grant **out)
+{
+	struct kvx_registered *reg = kvx_layout_get(agent, cmd->layout);
+	struct kvx_grant *grant;
+	u32 blocks;
+	int err;
+
+	if (!reg)
+		return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_LAYOUT_UNKNOWN, cmd->layout);
+	blocks = reg->layout.geo.num_blocks;
+	if (!cmd->rights || cmd->rights & ~(KVXFER_GRANT_READ | KVXFER_GRANT_WRITE) ||
+	    (cmd->rights & KVXFER_GRANT_WRITE && !reg->write)) {
+		err = kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_GRANT_RIGHTS, cmd->rights);
+		goto err_put;
+	}
+	if (cmd->first_block >= blocks || cmd->nr_blocks > blocks - cmd->first_block) {
+		err = kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_GRANT_BLOCKS, blocks);
+		goto err_put;
+	}
+	err = -ENOMEM;
+	grant = kzalloc(sizeof(*grant), GFP_KERNEL_ACCOUNT);
+	if (!grant)
+		goto err_put;
+	kref_init(&grant->ref);
+	INIT_LIST_HEAD(&grant->link);
+	kvx_gate_init(&grant->gate, NULL);
+	grant->reg = reg;
+	grant->rights = cmd->rights;
+	grant->first = cmd->first_block;
+	grant->end = cmd->nr_blocks ? cmd->first_block + cmd->nr_blocks : blocks;
+	grant->expires_ns = U64_MAX;
+	if (cmd->expires_ns &&
+	    check_add_overflow(ktime_get_ns(), cmd->expires_ns, &grant->expires_ns))
+		grant->expires_ns = U64_MAX;
+	get_random_bytes(grant->key, sizeof(grant->key));
+	spin_lock(&reg->grants_lock);
+	if (reg->grants_closed)
+		err = kvx_refuse(&cmd->hdr, -ESTALE, KVXFER_REASON_HANDLE_STALE, 0);
+	else if (reg->nr_grants >= KVXFER_GRANTS_MAX)
+		err = kvx_refuse(&cmd->hdr, -ENOSPC, KVXFER_REASON_GRANT_MANY, reg->nr_grants);
+	else
+		err = 0;
+	reg->nr_grants += !err;
+	spin_unlock(&reg->grants_lock);
+	if (err) {
+		kvx_grant_put(grant);
+		return err;
+	}
+	memcpy(cmd->out_key, grant->key, sizeof(cmd->out_key));
+	*out = grant;
+	return 0;
+
+err_put:
+	kvx_layout_put(reg);
+	return err;
+}
+
+/**
+ * kvx_granted() - the owner has been told of a grant that it has just made
+ * @agent: who asked
+ * @grant: the grant; its layout has the reference
+ *
+ * Context: process, may sleep.
+ */
+void kvx_granted(struct kvx_agent *agent, struct kvx_grant *grant)
+{
+	struct kvx_registered *reg = grant->reg;
+	bool closed;
+
+	spin_lock(&reg->grants_lock);
+	/* It may have been closed meanwhile, and then nobody takes it from the list. */
+	closed = reg->grants_closed;
+	if (!closed)
+		list_add(&grant->link, &reg->grants);
+	spin_unlock(&reg->grants_lock);
+	if (closed)
+		kvx_grant_undo(agent, grant);
+}
+
+/**
+ * kvx_grant_undo() - the owner could not be told of a grant that it has just made
+ * @agent: who asked
+ * @grant: the grant
+ *
+ * Context: process, may sleep.
+ */
+void kvx_grant_undo(struct kvx_agent *agent, struct kvx_grant *grant)
+{
+	struct kvx_registered *reg = grant->reg;
+
+	spin_lock(&reg->grants_lock);
+	reg->nr_grants--;
+	spin_unlock(&reg->grants_lock);
+	kvx_grant_put(grant);
+}
+
+/**
+ * kvx_revoke() - KVXFER_IOC_REVOKE
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_revoke
+ *
+ * Context: process, may sleep until what runs is quiet.
+ * Return: 0 or what the command promises.
+ */
+int kvx_revoke(struct kvx_agent *agent, struct kvxfer_revoke *cmd)
+{
+	struct kvx_registered *reg;
+	struct kvx_grant *grant;
+	int err;
+
+	err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved, sizeof(cmd->reserved),
+				   offsetof(struct kvxfer_revoke, reserved));
+	if (err)
+		return err;
+	reg = kvx_layout_get(agent, cmd->layout);
+	if (!reg)
+		return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_LAYOUT_UNKNOWN, cmd->layout);
+	grant = kvx_grant_find(reg, cmd->key);
+	if (!grant) {
+		err = kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_GRANT_KEY, 0);
+		goto out_put;
+	}
+	kvx_gate_close(&grant->gate);
+	kvx_xfers_cut(&grant->gate);
+	/* Until it is quiet it stays in the list, so that this can be repeated. */
+	if (kvx_gate_wait(&grant->gate))
+		err = kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED, 0);
+	else
+		kvx_grant_unlist(grant);
+	kvx_grant_put(grant);
+out_put:
+	kvx_layout_put(reg);
+	return err;
+}
+
+/*
+ * --- what an agent has imported -----------------------------------------------------------------
+ */
+
+/**
+ * struct kvx_import - another agent, as one has imported it
+ * @worker_id: the other's
+ * @epoch: the other's
+ * @grants: by the layouts' ids
+ */
+struct kvx_import {
+	u64 worker_id;
+	u64 epoch;
+	struct xarray grants;
+};
+
+static void kvx_import_free(struct kvx_import *import)
+{
+	struct kvx_grant *grant;
+	unsigned long id;
+
+	if (!import)
+		return;
+	xa_for_each(&import->grants, id, grant)
+		kvx_grant_put(grant);
+	xa_destroy(&import->grants);
+	kfree(import);
+}
+
+/**
+ * kvx_import_find() - the grant behind a handle of another agent's
+ * @agent: who has imported it
+ * @worker_id: first word of the handle
+ * @rest: second word
+ * @err: set to -ENOENT or -ESTALE, when there is none
+ *
+ * Context: process, may sleep.
+ * Return: the grant, with a reference; or NULL.
+ */
+struct kvx_grant *kvx_import_find(struct kvx_agent *agent, u64 worker_id, u64 rest, int *err)
+{
+	const u32 id = rest & ((1U << KVXFER_LAYOUT_ID_BITS) - 1);
+	struct kvx_grant *grant = NULL;
+	struct kvx_import *import;
+
+	mutex_lock(&agent->imports_lock);
+	*err = -ENOENT;
+	import = xa_load(&agent->imports, worker_id);
+	if (import && import->epoch != rest >> KVXFER_LAYOUT_ID_BITS)
+		*err = -ESTALE;
+	else if (import)
+		grant = xa_load(&import->grants, id);
+	if (grant)
+		kref_get(&grant->ref);
+	mutex_unlock(&agent->imports_lock);
+	return grant;
+}
+
+/* One layout of @other, for @import. */
+static int kvx_import_one(struct kvx_import *import, struct kvx_agent *other,
+			  const struct kvxfer_import *one, struct kvxfer_hdr *hdr, u32 index)
+{
+	struct kvx_registered *reg;
+	struct kvx_grant *grant;
+	int err;
+
+	if (one->reserved)
+		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_PEER_RESERVED, index);
+	reg = kvx_layout_get(other, one->layout);
+	if (!reg)
+		return kvx_refuse(hdr, -ENOENT, KVXFER_REASON_PEER_LAYOUT, index);
+	grant = kvx_grant_find(reg, one->key);
+	kvx_layout_put(reg);
+	if (!grant)
+		return kvx_refuse(hdr, -EACCES, KVXFER_REASON_GRANT_KEY, index);
+	err = xa_insert(&import->grants, one->layout, grant, GFP_KERNEL_ACCOUNT);
+	if (err)
+		kvx_grant_put(grant);
+	return err == -EBUSY ? kvx_refuse(hdr, -EINVAL, KVXFER_REASON_PEER_LAYOUT, index) : err;
+}
+
+static int kvx_import_all(struct kvx_import *import, struct kvx_agent *other,
+			  struct kvxfer_layout_import *cmd)
+{
+	const struct kvxfer_import __user *uimports = u64_to_user_ptr(cmd->imports);
+	struct kvxfer_import one;
+	int err = 0;
+	u32 i;
+
+	for (i = 0; i < cmd->nr_imports && !err; i++) {
+		if (copy_from_user(&one, &uimports[i], sizeof(one)))
+			return -EFAULT;
+		err = kvx_import_one(import, other, &one, &cmd->hdr, i);
+		cond_resched();
+	}
+	return err;
+}
+
+/* Put @import into its place, which must not be that of the same. Returns the one before. */
+static int kvx_import_place(struct kvx_agent *agent, struct kvx_import *import,
+			    struct kvxfer_hdr *hdr, struct kvx_import **before)
+{
+	int err = 0;
+
+	mutex_lock(&agent->imports_lock);
+	*before = xa_load(&agent->imports, import->worker_id);
+	if (*before && (*before)->epoch == import->epoch)
+		err = kvx_refuse(hdr, -EEXIST, KVXFER_REASON_PEER_LOADED, 0);
+	else
+		err = xa_err(xa_store(&agent->imports, import->worker_id, import,
+				      GFP_KERNEL_ACCOUNT));
+	mutex_unlock(&agent->imports_lock);
+	return err;
+}
+
+/**
+ * kvx_layout_import() - KVXFER_IOC_LAYOUT_IMPORT
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_layout_import
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
+{
+	struct kvx_import *import, *before = NULL;
+	struct kvx_agent *other;
+	int err;
+
+	err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved, sizeof(cmd->reserved),
+				   offsetof(struct kvxfer_layout_import, reserved));
+	if (err)
+		return err;
+	if (cmd->boot_id != kvx_boot_id)
+		return kvx_refuse(&cmd->hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REMOTE, 0);
+	if (cmd->nr_imports > KVXFER_IMPORT_MAX)
+		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_LAYOUTS,
+				  KVXFER_IMPORT_MAX);
+	other = kvx_agent_find(cmd->worker_id);
+	if (!other)
+		return kvx_refuse(&cmd->hdr, -ESTALE, KVXFER_REASON_PEER_GONE, 0);
+	if (other == agent)
+		err = kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_SELF, 0);
+	else if (other->epoch != cmd->epoch)
+		err = kvx_refuse(&cmd->hdr, -ESTALE, KVXFER_REASON_PEER_EPOCH, 0);
+	if (err)
+		goto out_put;
+	import = kzalloc(sizeof(*import), GFP_KERNEL_ACCOUNT);
+	err = -ENOMEM;
+	if (!import)
+		goto out_put;
+	import->worker_id = cmd->worker_id;
+	import->epoch = cmd->epoch;
+	xa_init_flags(&import->grants, XA_FLAGS_ACCOUNT);
+	err = kvx_import_all(import, other, cmd);
+	if (!err)
+		err = kvx_import_place(agent, import, &cmd->hdr, &before);
+	kvx_import_free(err ? import : before);
+out_put:
+	kvx_agent_put(other);
+	return err;
+}
+
+/**
+ * kvx_layout_forget() - KVXFER_IOC_LAYOUT_FORGET
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_layout_forget
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_layout_forget(struct kvx_agent *agent, struct kvxfer_layout_forget *cmd)
+{
+	struct kvx_import *import;
+
+	mutex_lock(&agent->imports_lock);
+	import = xa_erase(&agent->imports, cmd->worker_id);
+	mutex_unlock(&agent->imports_lock);
+	if (!import)
+		return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_PEER_UNKNOWN, 0);
+	kvx_import_free(import);
+	return 0;
+}
+
+/**
+ * kvx_imports_drop() - an agent is closing
+ * @agent: nobody uses it any more
+ *
+ * Context: process, may sleep.
+ */
+void kvx_imports_drop(struct kvx_agent *agent)
+{
+	struct kvx_import *import;
+	unsigned long worker_id;
+
+	xa_for_each(&agent->imports, worker_id, import)
+		kvx_import_free(import);
+	xa_destroy(&agent->imports);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Grants, and what is imported by them: see grant.c. */
+#ifndef KVX_GRANT_H
+#define KVX_GRANT_H
+
+#include <linux/kref.h>
+
+#include "gate.h"
+
+struct kvx_agent;
+struct kvx_registered;
+
+/**
+ * struct kvx_grant - the right to blocks of a layout; constant but for its gate
+ * @ref: of its layout's list, of each import and of each transfer
+ * @reg: the layout, with a reference
+ * @link: in the layout's list; under its grants_lock
+ * @key: whoever has it has the right
+ * @rights: KVXFER_GRANT_*
+ * @first: the first block
+ * @end: behind the last
+ * @expires_ns: when it ends, by CLOCK_MONOTONIC; U64_MAX for never
+ * @gate: what is revoked
+ */
+struct kvx_grant {
+	struct kref ref;
+	struct kvx_registered *reg;
+	struct list_head link;
+	u64 key[2];
+	u32 rights;
+	u32 first;
+	u32 end;
+	u64 expires_ns;
+	struct kvx_gate gate;
+};
+
+void kvx_grant_put(struct kvx_grant *grant);
+void kvx_grants_close(struct kvx_registered *reg);
+struct kvx_grant *kvx_import_find(struct kvx_agent *agent, u64 worker_id, u64 rest, int *err);
+void kvx_imports_drop(struct kvx_agent *agent);
+
+int kvx_grant(struct kvx_agent *agent, struct kvxfer_grant *cmd, struct kvx_grant **out);
+void kvx_granted(struct kvx_agent *agent, struct kvx_grant *grant);
+void kvx_grant_undo(struct kvx_agent *agent, struct kvx_grant *grant);
+int kvx_revoke(struct kvx_agent *agent, struct kvxfer_revoke *cmd);
+int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd);
+int kvx_layout_forget(struct kvx_agent *agent, struct kvxfer_layout_forget *cmd);
+
+#endif /* KVX_GRANT_H */

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Notes from agent to agent.
+ *
+ * Room at the receiver is had before a note is on its way: before it is sent, or before the
+ * transfer is posted that it goes with. So a note that is on its way always arrives, unless the
+ * receiver goes; and who sends more than is received has to wait. What an agent may have waiting at
+ * others is bounded, too: one cannot take all of a receiver's room from the others.
+ */
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+#include <linux/wait.h>
+
+#include "abi.h"
+#include "kvx.h"
+#include "ring.h"
+
+/* Where senders wait for room, whoever's. */
+static DECLARE_WAIT_QUEUE_HEAD(kvx_notes_room);
+
+/**
+ * kvx_notes_init() - an agent's
+ * @notes: to be set
+ *
+ * Context: any.
+ */
+void kvx_notes_init(struct kvx_notes *notes)
+{
+	spin_lock_init(&notes->lock);
+	INIT_LIST_HEAD(&notes->list);
+}
+
+/**
+ * kvx_note_make() - a note of what a program gave
+ * @from: who sends it
+ * @to: what, and to whom
+ * @hdr: where a refusal is noted
+ *
+ * Context: process, may sleep.
+ * Return: the note; or ERR_PTR: -EINVAL, -ENOENT, -EFAULT, -ENOMEM.
+ */
+struct kvx_note *kvx_note_make(struct kvx_agent *from, const struct kvxfer_note_to *to,
+			       struct kvxfer_hdr *hdr)
+{
+	struct kvx_note *note;
+	int err;
+
+	if (to->bytes > KVXFER_NOTE_MAX)
+		return ERR_PTR(kvx_refuse(hdr, -EINVAL, KVXFER_REASON_NOTE_SIZE, to->bytes));
+	note = kmalloc(struct_size(note, data, to->bytes), GFP_KERNEL_ACCOUNT);
+	if (!note)
+		return ERR_PTR(-ENOMEM);
+	note->bytes = to->bytes;
+	err = -EFAULT;
+	if (copy_from_user(note->data, u64_to_user_ptr(to->data), to->bytes))
+		goto err_free;
+	note->to = kvx_agent_find(to->worker_id);
+	if (!note->to || (to->epoch && to->epoch != note->to->epoch)) {
+		err = kvx_refuse(hdr, -ENOENT, KVXFER_REASON_NOTE_AGENT, 0);
+		goto err_put;
+	}
+	kref_get(&from->ref);
+	note->from = from;
+	return note;
+
+err_put:
+	if (note->to)
+		kvx_agent_put(note->to);
+err_free:
+	kfree(note);
+	return ERR_PTR(err);
+}
+
+/**
+ * kvx_note_copy() - another one of the same
+ * @note: which stays
+ *
+ * Context: process, may sleep.
+ * Return: the copy or NULL.
+ */
+struct kvx_note *kvx_note_copy(const struct kvx_note *note)
+{
+	struct kvx_note *copy = kmemdup(note, struct_size(note, data, note->bytes),
+					GFP_KERNEL_ACCOUNT);
+
+	if (!copy)
+		return NULL;
+	kref_get(&copy->from->ref);
+	kref_get(&copy->to->ref);
+	return copy;
+}
+
+/**
+ * kvx_note_free() - done with a note that has no room reserved
+ * @note: the note; may be NULL
+ *
+ * Context: process.
+ */
+void kvx_note_free(struct kvx_note *note)
+{
+	if (!note)
+		return;
+	kvx_agent_put(note->from);
+	kvx_agent_put(note->to);
+	kfree(note);
+}
+
+/* Returns 0, -EAGAIN or -ENOENT. */
+static int kvx_note_try_reserve(struct kvx_note *note)
+{
+	struct kvx_notes *notes = &note->to->notes;
+	int err = 0;
+
+	if (!atomic_add_unless(&note->from->notes_out, 1, KVX_NOTES_OUT_MAX))
+		return -EAGAIN;
+	spin_lock(&notes->lock);
+	if (notes->closed) {
+		err = -ENOENT;
+	} else if (notes->held >= KVX_NOTES_MAX ||
+		   notes->held_bytes + note->bytes > KVX_NOTES_BYTES_MAX) {
+		err = -EAGAIN;
+	} else {
+		notes->held++;
+		notes->held_bytes += note->bytes;
+	}
+	spin_unlock(&notes->lock);
+	if (err)
+		atomic_dec(&note->from->notes_out);
+	return err;
+}
+
+static int kvx_note_refuse(struct kvxfer_hdr *hdr, int err)
+{
+	return kvx_refuse(hdr, err, err == -ENOENT ? KVXFER_REASON_NOTE_AGENT :
+						     KVXFER_REASON_NOTE_FULL, 0);
+}
+
+/**
+ * kvx_note_reserve() - have room for it at its receiver
+ * @note: the note
+ * @hdr: where a refusal is noted
+ *
+ * Context: process.
+ * Return: 0, -EAGAIN when there is none, -ENOENT when the receiver has gone.
+ */
+int kvx_note_reserve(struct kvx_note *note, struct kvxfer_hdr *hdr)
+{
+	int err = kvx_note_try_reserve(note);
+
+	return err ? kvx_note_refuse(hdr, err) : 0;
+}
+
+/**
+ * kvx_note_unreserve() - it is not to be sent, or has been received: its room is another's
+ * @note: the note, which is freed
+ *
+ * Context: process.
+ */
+void kvx_note_unreserve(struct kvx_note *note)
+{
+	struct kvx_notes *notes = &note->to->notes;
+
+	spin_lock(&notes->lock);
+	notes->held--;
+	notes->held_bytes -= note->bytes;
+	spin_unlock(&notes->lock);
+	atomic_dec(&note->from->notes_out);
+	if (wq_has_sleeper(&kvx_notes_room))
+		wake_up_all(&kvx_notes_room);
+	kvx_note_free(note);
+}
+
+/**
+ * kvx_note_deliver() - give it to its receiver
+ * @note: has room reserved; is the receiver's now, or freed
+ *
+ * Context: process.
+ * Return: false when the receiver has gone.
+ */
+bool kvx_note_deliver(struct kvx_note *note)
+{
+	struct kvx_agent *to = note->to;
+	struct kvx_notes *notes = &to->notes;
+	bool closed;
+
+	note->sent_ns = ktime_get_ns();
+	spin_lock(&notes->lock);
+	closed = notes->closed;
+	if (!closed) {
+		list_add_tail(&note->link, &notes->list);
+		WRITE_ONCE(notes->nr, notes->nr + 1);
+		if (notes->nr > KVX_NOTES_MAX)
+			notes->overflows++;
+		/* Still under the lock: the receiver cannot take the note, nor go, before. */
+		kvx_agent_wake(to);
+	}
+	spin_unlock(&notes->lock);
+	if (closed)
+		kvx_note_unreserve(note);
+	return !closed;
+}
+
+/**
+ * kvx_notes_wait() - are there any?
+ * @agent: for whom
+ *
+ * Context: any.
+ * Return: true when a note waits.
+ */
+bool kvx_notes_wait(struct kvx_agent *agent)
+{
+	return READ_ONCE(agent->notes.nr);
+}
+
+/**
+ * kvx_notes_close() - an agent goes: nobody sends it anything any more
+ * @agent: the agent
+ *
+ * Context: process, may sleep.
+ */
+void kvx_notes_close(struct kvx_agent *agent)
+{
+	struct kvx_notes *notes = &agent->notes;
+	struct kvx_note *note, *next;
+	LIST_HEAD(left);
+
+	spin_lock(&notes->lock);
+	notes->closed = true;
+	list_splice_init(&notes->list, &left);
+	notes->nr = 0;
+	spin_unlock(&notes->lock);
+	list_for_each_entry_safe(note, next, &left, link)
+		kvx_note_unreserve(note);
+	wake_up_all(&kvx_notes_room);
+}
+
+static bool kvx_note_got_room(struct kvx_note *note, int *got)
+{
+	*got = kvx_note_try_reserve(note);
+	return *got != -EAGAIN;
+}
+
+/**
+ * kvx_note_send() - KVXFER_IOC_NOTE_SEND
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_note_send
+ *
+ * Context: process, may sleep, with NOTE_SEND_WAIT for as long as the receiver likes.
+ * Return: 0 or what the command promises.
+ */
+int kvx_note_send(struct kvx_agent *agent, struct kvxfer_note_send *cmd)
+{
+	struct kvx_note *note;
+	int err, got = -EAGAIN;
+
+	err = kvx_abi_check_unused(&cmd->hdr, &cmd->note.reserved, sizeof(cmd->note.reserved),
+				   offsetof(struct kvxfer_note_send, note.reserved));
+	if (err)
+		return err;
+	note = kvx_note_make(agent, &cmd->note, &cmd->hdr);
+	if (IS_ERR(note))
+		return PTR_ERR(note);
+	if (cmd->hdr.flags & KVXFER_NOTE_SEND_WAIT) {
+		err = wait_event_interruptible(kvx_notes_room, kvx_note_got_room(note, &got));
+		if (err)
+			err = -EINTR;
+	} else {
+		got = kvx_note_try_reserve(note);
+	}
+	if (!err && got)
+		err = kvx_note_refuse(&cmd->hdr, got);
+	if (err) {
+		kvx_note_free(note);
+		return err;
+	}
+	if (!kvx_note_deliver(note))
+		return kvx_note_refuse(&cmd->hdr, -ENOENT);
+	return 0;
+}
+
+static u32 kvx_note_room(const struct kvx_note *note)
+{
+	return sizeof(struct kvxfer_note) + ALIGN(note->bytes, 8);
+}
+
+static int kvx_note_put_user(const struct kvx_note *note, u8 __user *at)
+{
+	const struct kvxfer_note head = {
+		.worker_id = note->from->worker_id,
+		.epoch = note->from->epoch,
+		.sent_ns = note->sent_ns,
+		.bytes = note->bytes,
+	};
+	const u32 pad = ALIGN(note->bytes, 8) - note->bytes;
+
+	if (copy_to_user(at, &head, sizeof(head)) ||
+	    copy_to_user(at + sizeof(head), note->data, note->bytes) ||
+	    clear_user(at + sizeof(head) + note->bytes, pad))
+		return -EFAULT;
+	return 0;
+}
+
+/**
+ * kvx_note_recv() - KVXFER_IOC_NOTE_RECV
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_note_recv
+ * @taken: set to the notes that the program has been given, once it has been told so
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_note_recv(struct kvx_agent *agent, struct kvxfer_note_recv *cmd, struct list_head *taken)
+{
+	struct kvx_notes *notes = &agent->notes;
+	u8 __user *at = u64_to_user_ptr(cmd->buffer);
+	struct kvx_note *note, *next;
+	u32 room = 0, first = 0;
+
+	INIT_LIST_HEAD(taken);
+	cmd->out_nr = 0;
+	spin_lock(&notes->lock);
+	list_for_each_entry_safe(note, next, &notes->list, link) {
+		if (!first)
+			first = kvx_note_room(note);
+		if (kvx_note_room(note) > cmd->bytes - room ||
+		    (cmd->max && cmd->out_nr == cmd->max))
+			break;
+		room += kvx_note_room(note);
+		list_move_tail(&note->link, taken);
+		cmd->out_nr++;
+		WRITE_ONCE(notes->nr, notes->nr - 1);
+	}
+	cmd->out_left = notes->nr;
+	cmd->out_overflows = notes->overflows;
+	spin_unlock(&notes->lock);
+	if (!first)
+		return kvx_refuse(&cmd->hdr, -EAGAIN, KVXFER_REASON_NOTE_NONE, 0);
+	if (list_empty(taken))
+		return kvx_refuse(&cmd->hdr, -EMSGSIZE, KVXFER_REASON_NOTE_ROOM, first);
+	list_for_each_entry(note, taken, link) {
+		if (kvx_note_put_user(note, at)) {
+			kvx_note_recv_undo(agent, taken);
+			return -EFAULT;
+		}
+		at += kvx_note_room(note);
+	}
+	cmd->out_bytes = room;
+	return 0;
+}
+
+/**
+ * kvx_note_received() - the program has been told of the notes that it has been given
+ * @agent: who asked
+ * @taken: the notes
+ *
+ * Context: process.
+ */
+void kvx_note_received(struct kvx_agent *agent, struct list_head *taken)
+{
+	struct kvx_note *note, *next;
+
+	list_for_each_entry_safe(note, next, taken, link)
+		kvx_note_unreserve(note);
+}
+
+/**
+ * kvx_note_recv_undo() - it could not be told: they come again
+ * @agent: who asked
+ * @taken: the notes
+ *
+ * Context: process.
+ */
+void kvx_note_recv_undo(struct kvx_agent *agent, struct list_head *taken)
+{
+	struct kvx_notes *notes = &agent->notes;
+	struct kvx_note *note;
+	u32 nr = 0;
+
+	list_for_each_entry(note, taken, link)
+		nr++;
+	/* The agent asks, so it is there: this is no race with kvx_notes_close(). */
+	spin_lock(&notes->lock);
+	list_splice(taken, &notes->list);
+	WRITE_ONCE(notes->nr, notes->nr + nr);
+	spin_unlock(&notes->lock);
+	kvx_agent_wake(agent);
+}

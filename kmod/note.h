@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Notes from agent to agent: see note.c. */
+#ifndef KVX_NOTE_H
+#define KVX_NOTE_H
+
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/kvxfer.h>
+
+struct kvx_agent;
+
+/* What an agent may have waiting for it, and what it may have waiting for others. */
+#define KVX_NOTES_MAX		4096
+#define KVX_NOTES_BYTES_MAX	(4U << 20)
+#define KVX_NOTES_OUT_MAX	1024
+
+/**
+ * struct kvx_note - bytes from one agent to another
+ * @link: in the receiver's queue, or in the list of those being received
+ * @from: who sends it, with a reference
+ * @to: who shall have it, with a reference
+ * @sent_ns: when
+ * @bytes: how many
+ * @data: they
+ */
+struct kvx_note {
+	struct list_head link;
+	struct kvx_agent *from;
+	struct kvx_agent *to;
+	u64 sent_ns;
+	u32 bytes;
+	u8 data[];
+};
+
+/**
+ * struct kvx_notes - what waits for an agent
+ * @lock: for what follows
+ * @list: the notes, in order
+ * @nr: how many
+ * @held: for how many there is room: @nr, and those that are on their way
+ * @held_bytes: for how many bytes
+ * @overflows: how often more came than there was room for; never
+ * @closed: the agent has gone
+ */
+struct kvx_notes {
+	spinlock_t lock;		/* see above */
+	struct list_head list;
+	u32 nr;
+	u32 held;
+	u32 held_bytes;
+	u32 overflows;
+	bool closed;
+};
+
+void kvx_notes_init(struct kvx_notes *notes);
+void kvx_notes_close(struct kvx_agent *agent);
+bool kvx_notes_wait(struct kvx_agent *agent);
+
+struct kvx_note *kvx_note_make(struct kvx_agent *from, const struct kvxfer_note_to *to,
+			       struct kvxfer_hdr *hdr);
+struct kvx_note *kvx_note_copy(const struct kvx_note *note);
+void kvx_note_free(struct kvx_note *note);
+int kvx_note_reserve(struct kvx_note *note, struct kvxfer_hdr *hdr);
+void kvx_note_unreserve(struct kvx_note *note);
+bool kvx_note_deliver(struct kvx_note *note);
+
+int kvx_note_send(struct kvx_agent *agent, struct kvxfer_note_send *cmd);
+int kvx_note_recv(struct kvx_agent *agent, struct kvxfer_note_recv *cmd, struct list_head *taken);
+void kvx_note_received(struct kvx_agent *agent, struct list_head *taken);
+void kvx_note_recv_undo(struct kvx_agent *agent, struct list_head *taken);
+
+#endif /* KVX_NOTE_H */

@@ -1,0 +1,888 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Transfers.
+ *
+ * A transfer is prepared once: its handles are looked up, everything that can be wrong with it is
+ * found, and it joins the gates of its layouts and grants. What is prepared does not change. Then
+ * it runs, as often as its owner wants: a run enters the gates, copies, and ends when nothing
+ * touches its blocks any more. How it ends is told in one moment, under its lock: state, ring,
+ * note.
+ *
+ * A transfer is held by its agent's table until it is released, by each run until that has ended,
+ * and by its deadline while that waits. What may be used by a run that another thread ends is used
+ * under its lock; what is constant is not.
+ */
+#include <linux/jiffies.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+
+#include "abi.h"
+#include "compat.h"
+#include "cost.h"
+#include "grant.h"
+#include "kvx.h"
+#include "layouts.h"
+#include "pool.h"
+#include "ring.h"
+#include "trace.h"
+#include "xfer.h"
+#include "xfer_state.h"
+
+static struct workqueue_struct *kvx_xfer_wq;
+
+static_assert(sizeof(struct kvx_xfer) + KVX_COPY_PARTS_MAX * sizeof(struct kvx_copy_part) <=
+	      KVX_XFER_BYTES_MAX);
+
+static void kvx_xfer_free(struct kref *ref)
+{
+	struct kvx_xfer *xfer = container_of(ref, struct kvx_xfer, ref);
+	int i;
+
+	for (i = 0; i < KVX_XFER_GATES; i++)
+		kvx_gate_part(&xfer->uses[i]);
+	for (i = 0; i < 2; i++)
+		kvx_grant_put(xfer->grants[i]);
+	kvx_layout_put(xfer->src);
+	kvx_layout_put(xfer->dst);
+	kvx_note_free(xfer->note);
+	kvfree(xfer->ids);
+	kvx_agent_put(xfer->agent);
+	kfree(xfer);
+}
+
+/**
+ * kvx_xfer_put() - drop a reference
+ * @xfer: the transfer
+ *
+ * Context: process, may sleep.
+ */
+void kvx_xfer_put(struct kvx_xfer *xfer)
+{
+	kref_put(&xfer->ref, kvx_xfer_free);
+}
+
+/* Returns the transfer that has a slot, with a reference, or NULL. */
+static struct kvx_xfer *kvx_xfer_get_slot(struct kvx_agent *agent, u32 slot)
+{
+	struct kvx_xfer *xfer;
+
+	/* It leaves the table before the table's reference goes. */
+	xa_lock(&agent->xfers);
+	xfer = xa_load(&agent->xfers, slot);
+	if (xfer)
+		kref_get(&xfer->ref);
+	xa_unlock(&agent->xfers);
+	return xfer;
+}
+
+/* Returns the transfer with a reference, or NULL. */
+static struct kvx_xfer *kvx_xfer_get(struct kvx_agent *agent, u32 id)
+{
+	struct kvx_xfer *xfer = kvx_xfer_get_slot(agent, KVXFER_XFER_SLOT(id));
+
+	if (!xfer || xfer->id == id)
+		return xfer;
+	kvx_xfer_put(xfer);
+	return NULL;
+}
+
+/* Show its state; from its release on, its word is another's. */
+static void __kvx_xfer_show(struct kvx_xfer *xfer)
+{
+	u32 state = xfer->state;
+
+	lockdep_assert_held(&xfer->lock);
+	if (state == KVXFER_XFER_RELEASING)
+		state = KVXFER_XFER_GONE;
+	/* Whoever sees it ended sees the bytes, too. */
+	smp_store_release(kvx_state_word(xfer->agent, xfer->id),
+			  (xfer->id & 0xffff0000U) | state);
+}
+
+/*
+ * --- a run's end --------------------------------------------------------------------------------
+ */
+
+static void kvx_xfer_end_cpu(struct kvx_xfer *xfer, u32 nr_src, u32 nr_dst)
+{
+	while (nr_dst)
+		kvx_dmabuf_end(xfer->dst->pools[--nr_dst], true);
+	while (nr_src)
+		kvx_dmabuf_end(xfer->src->pools[--nr_src], false);
+}
+
+/* Nothing touches its blocks any more: the last thing that happens to a run. */
+static void kvx_xfer_quiet(struct kvx_copy *copy)
+{
+	struct kvx_xfer *xfer = container_of(copy, struct kvx_xfer, copy);
+	struct kvxfer_completion *result = &xfer->result;
+	bool once;
+	int i;
+
+	if (xfer->src->dmabufs || xfer->dst->dmabufs)
+		kvx_xfer_end_cpu(xfer, xfer->src->nr_pools, xfer->dst->nr_pools);
+	if (xfer->timed && cancel_delayed_work(&xfer->deadline))
+		kvx_xfer_put(xfer);
+	xfer->timed = false;
+
+	spin_lock(&xfer->lock);
+	WARN_ON_ONCE(!kvx_xfer_step(&xfer->state, KVX_XFER_QUIET));
+	if (xfer->run_note && xfer->state != KVXFER_XFER_DONE)
+		kvx_note_unreserve(xfer->run_note);
+	else if (xfer->run_note && !kvx_note_deliver(xfer->run_note))
+		xfer->flags |= KVXFER_COMPLETION_NOTE_LOST;
+	xfer->run_note = NULL;
+	result->bytes = kvx_copy_bytes(copy);
+	result->end_ns = ktime_get_ns();
+	result->state = xfer->state;
+	result->error = xfer->error;
+	result->reason = xfer->reason;
+	result->flags = xfer->flags;
+	trace_kvx_xfer_end(xfer, result);
+	if (xfer->state == KVXFER_XFER_DONE)
+		kvx_cost_measured(xfer->path, result->bytes, result->end_ns - result->post_ns);
+	once = xfer->once;
+	if (xfer->state == KVXFER_XFER_GONE) {
+		/* Released: whoever wanted to know of it does not any more, and may be gone. */
+		kfree(xfer->entry);
+		once = false;
+	} else {
+		if (xfer->entry) {
+			xfer->entry->completion = *result;
+			kvx_ring_put(xfer->agent, xfer->entry);
+		}
+		__kvx_xfer_show(xfer);
+		kvx_agent_wake(xfer->agent);
+	}
+	xfer->entry = NULL;
+	spin_unlock(&xfer->lock);
+
+	/* It may run again already: from here on only what is constant is used. */
+	for (i = 0; i < KVX_XFER_GATES; i++)
+		if (xfer->uses[i].gate)
+			kvx_gate_leave(xfer->uses[i].gate);
+	if (once)
+		kvx_xfer_undo(xfer->agent, xfer->id);
+	kvx_xfer_put(xfer);
+}
+
+/* End it early, if it runs. Nothing is written on this node any more when this returns. */
+static void kvx_xfer_stop(struct kvx_xfer *xfer, enum kvx_xfer_event event, u32 error, u32 reason)
+{
+	bool active;
+
+	spin_lock(&xfer->lock);
+	if (xfer->state == KVXFER_XFER_RUNNING) {
+		xfer->error = error;
+		xfer->reason = reason;
+	}
+	active = kvx_xfer_step(&xfer->state, event) && kvx_xfer_state_active(xfer->state);
+	if (active) {
+		WRITE_ONCE(xfer->copy.stop, true);
+		__kvx_xfer_show(xfer);
+	}
+	spin_unlock(&xfer->lock);
+	if (active)
+		kvx_copy_stop(&xfer->copy);
+}
+
+static void kvx_xfer_expire(struct kvx_copy *copy)
+{
+	kvx_xfer_stop(container_of(copy, struct kvx_xfer, copy), KVX_XFER_EXPIRE, ETIMEDOUT,
+		      KVXFER_REASON_XFER_DEADLINE);
+}
+
+static void kvx_xfer_fail(struct kvx_copy *copy)
+{
+	kvx_xfer_stop(container_of(copy, struct kvx_xfer, copy), KVX_XFER_FAIL, EIO,
+		      KVXFER_REASON_XFER_MEMORY);
+}
+
+static void kvx_xfer_deadline(struct work_struct *work)
+{
+	struct kvx_xfer *xfer = container_of(to_delayed_work(work), struct kvx_xfer, deadline);
+
+	/* That of an earlier run may come late. */
+	if (ktime_get_ns() >= READ_ONCE(xfer->copy.deadline_ns))
+		kvx_xfer_expire(&xfer->copy);
+	kvx_xfer_put(xfer);
+}
+
+static struct kvx_xfer *kvx_xfer_of_use(struct kvx_use *use)
+{
+	return kref_get_unless_zero(&use->xfer->ref) ? use->xfer : NULL;
+}
+
+static void kvx_xfer_cut(struct kvx_xfer *xfer)
+{
+	kvx_xfer_stop(xfer, KVX_XFER_FAIL, ESTALE, KVXFER_REASON_XFER_CUT);
+	kvx_xfer_put(xfer);
+}
+
+/**
+ * kvx_xfers_cut() - end all that runs through a gate
+ * @gate: closed
+ *
+ * Context: process, may sleep.
+ */
+void kvx_xfers_cut(struct kvx_gate *gate)
+{
+	kvx_gate_cut(gate, kvx_xfer_of_use, kvx_xfer_cut);
+}
+
+/* Its owner is done with it. The caller has a reference. Returns false when it was before. */
+static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
+{
+	struct kvx_agent *agent = xfer->agent;
+	bool ok, active;
+
+	spin_lock(&xfer->lock);
+	ok = kvx_xfer_step(&xfer->state, KVX_XFER_RELEASE);
+	active = ok && kvx_xfer_state_active(xfer->state);
+	if (active)
+		WRITE_ONCE(xfer->copy.stop, true);
+	if (ok) {
+		__kvx_xfer_show(xfer);
+		/* Who waits for it waits no longer. */
+		kvx_agent_wake(agent);
+	}
+	spin_unlock(&xfer->lock);
+	if (!ok)
+		return false;
+	if (active)
+		kvx_copy_stop(&xfer->copy);
+	/* From here on its number may be another's. */
+	xa_erase(&agent->xfers, KVXFER_XFER_SLOT(xfer->id));
+	kvx_xfer_put(xfer);
+	return true;
+}
+
+/*
+ * --- a run's beginning --------------------------------------------------------------------------
+ */
+
+static int kvx_xfer_begin_cpu(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr)
+{
+	u32 nr_src, nr_dst = 0;
+	int err = 0;
+
+	for (nr_src = 0; nr_src < xfer->src->nr_pools && !err; nr_src++)
+		err = kvx_dmabuf_begin(xfer->src->pools[nr_src], false);
+	for (; nr_dst < xfer->dst->nr_pools && !err; nr_dst++)
+		err = kvx_dmabuf_begin(xfer->dst->pools[nr_dst], true);
+	if (!err)
+		return 0;
+	/* The one that failed has not begun. */
+	if (nr_dst)
+		nr_dst--;
+	else
+		nr_src--;
+	kvx_xfer_end_cpu(xfer, nr_src, nr_dst);
+	return kvx_refuse(hdr, -EIO, KVXFER_REASON_DMABUF_CPU, -err);
+}
+
+static void kvx_xfer_leave(struct kvx_xfer *xfer, int entered)
+{
+	while (entered--)
+		if (xfer->uses[entered].gate)
+			kvx_gate_leave(xfer->uses[entered].gate);
+}
+
+static int kvx_xfer_enter(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr)
+{
+	int i;
+
+	for (i = 0; i < KVX_XFER_GATES; i++) {
+		if (!xfer->uses[i].gate || kvx_gate_enter(xfer->uses[i].gate))
+			continue;
+		kvx_xfer_leave(xfer, i);
+		return kvx_refuse(hdr, -ESTALE, KVXFER_REASON_HANDLE_STALE, kvx_xfer_side(i));
+	}
+	return 0;
+}
+
+/* When a run that begins now has to end: by its own time, and by that of its grants. */
+static int kvx_xfer_when(const struct kvx_xfer *xfer, u64 now, u64 *deadline_ns,
+			 struct kvxfer_hdr *hdr)
+{
+	int i;
+
+	if (check_add_overflow(now, xfer->timeout_ns, deadline_ns))
+		*deadline_ns = U64_MAX;
+	for (i = 0; i < 2; i++) {
+		if (!xfer->grants[i])
+			continue;
+		if (now >= xfer->grants[i]->expires_ns)
+			return kvx_refuse(hdr, -EKEYEXPIRED, KVXFER_REASON_GRANT_EXPIRED, i);
+		*deadline_ns = min(*deadline_ns, xfer->grants[i]->expires_ns);
+	}
+	return 0;
+}
+
+/* May it begin? Then it has, and what a run needs is its own. */
+static int __kvx_xfer_take(struct kvx_xfer *xfer, struct kvx_note *note,
+			   struct kvx_ring_entry *entry, u64 now, u64 deadline_ns,
+			   struct kvxfer_hdr *hdr)
+{
+	const u32 was = xfer->state;
+
+	lockdep_assert_held(&xfer->lock);
+	if (!kvx_xfer_step(&xfer->state, KVX_XFER_POST)) {
+		if (was == KVXFER_XFER_GONE || was == KVXFER_XFER_RELEASING)
+			return kvx_refuse(hdr, -ENOENT, KVXFER_REASON_XFER_UNKNOWN, 0);
+		return kvx_xfer_state_active(was) ?
+		       kvx_refuse(hdr, -EBUSY, KVXFER_REASON_XFER_RUNNING, was) :
+		       kvx_refuse(hdr, -EINVAL, KVXFER_REASON_XFER_STATE, was);
+	}
+	kref_get(&xfer->ref);
+	xfer->error = 0;
+	xfer->reason = 0;
+	xfer->flags = xfer->shape.bytes <= KVX_COPY_INLINE ? KVXFER_COMPLETION_INLINE : 0;
+	xfer->run_note = note;
+	xfer->entry = entry;
+	xfer->result = (struct kvxfer_completion){
+		.user_data = xfer->user_data,
+		.post_ns = now,
+		.xfer = xfer->id,
+		.path = xfer->path,
+	};
+	WRITE_ONCE(xfer->copy.stop, false);
+	WRITE_ONCE(xfer->copy.deadline_ns, deadline_ns);
+	__kvx_xfer_show(xfer);
+	trace_kvx_xfer_post(xfer);
+	return 0;
+}
+
+/* Begin a run. @note is for this one, and taken over; NULL for that of the transfer. */
+static int kvx_xfer_begin(struct kvx_xfer *xfer, struct kvx_note *note, struct kvxfer_hdr *hdr)
+{
+	const u64 now = ktime_get_ns();
+	struct kvx_ring_entry *entry;
+	bool reserved = false;
+	u64 deadline_ns, left;
+	int err;
+
+	entry = kvx_ring_reserve(xfer->agent, hdr);
+	if (IS_ERR(entry)) {
+		err = PTR_ERR(entry);
+		entry = NULL;
+		goto err_free;
+	}
+	if (!note && xfer->note) {
+		note = kvx_note_copy(xfer->note);
+		err = -ENOMEM;
+		if (!note)
+			goto err_free;
+	}
+	if (note) {
+		err = kvx_note_reserve(note, hdr);
+		if (err)
+			goto err_free;
+		reserved = true;
+	}
+	err = kvx_xfer_when(xfer, now, &deadline_ns, hdr);
+	if (!err)
+		err = kvx_xfer_enter(xfer, hdr);
+	if (err)
+		goto err_free;
+	if (xfer->src->dmabufs || xfer->dst->dmabufs)
+		err = kvx_xfer_begin_cpu(xfer, hdr);
+	if (err)
+		goto err_leave;
+	spin_lock(&xfer->lock);
+	err = __kvx_xfer_take(xfer, note, entry, now, deadline_ns, hdr);
+	spin_unlock(&xfer->lock);
+	if (err)
+		goto err_end_cpu;
+	if (!(xfer->flags & KVXFER_COMPLETION_INLINE)) {
+		left = deadline_ns - now;
+		kref_get(&xfer->ref);
+		xfer->timed = true;
+		queue_delayed_work(kvx_xfer_wq, &xfer->deadline,
+				   min_t(u64, nsecs_to_jiffies64(left) + 1, MAX_JIFFY_OFFSET));
+	}
+	kvx_copy_begin(&xfer->copy, &xfer->shape);
+	return 0;
+
+err_end_cpu:
+	if (xfer->src->dmabufs || xfer->dst->dmabufs)
+		kvx_xfer_end_cpu(xfer, xfer->src->nr_pools, xfer->dst->nr_pools);
+err_leave:
+	kvx_xfer_leave(xfer, KVX_XFER_GATES);
+err_free:
+	if (reserved)
+		kvx_note_unreserve(note);
+	else
+		kvx_note_free(note);
+	kfree(entry);
+	return err;
+}
+
+/* How it ended, or where it is. */
+static void kvx_xfer_report(struct kvx_xfer *xfer, struct kvxfer_completion *result)
+{
+	spin_lock(&xfer->lock);
+	if (kvx_xfer_state_active(xfer->state) || xfer->state == KVXFER_XFER_IDLE)
+		*result = (struct kvxfer_completion){
+			.user_data = xfer->user_data,
+			.xfer = xfer->id,
+			.state = xfer->state,
+		};
+	else
+		*result = xfer->result;
+	spin_unlock(&xfer->lock);
+}
+
+/*
+ * --- the table ----------------------------------------------------------------------------------
+ */
+
+/**
+ * kvx_xfer_init() - make a new one fit to run
+ * @xfer: zeroed, with room for its parts
+ * @agent: whose it will be
+ * @parts: how many
+ *
+ * Context: any.
+ */
+void kvx_xfer_init(struct kvx_xfer *xfer, struct kvx_agent *agent, u32 parts)
+{
+	kref_init(&xfer->ref);
+	spin_lock_init(&xfer->lock);
+	INIT_DELAYED_WORK(&xfer->deadline, kvx_xfer_deadline);
+	kref_get(&agent->ref);
+	xfer->agent = agent;
+	xfer->state = KVXFER_XFER_IDLE;
+	kvx_copy_init(&xfer->copy, parts);
+	xfer->copy.queue = &agent->copies;
+	xfer->copy.expire = kvx_xfer_expire;
+	xfer->copy.fail = kvx_xfer_fail;
+	xfer->copy.quiet = kvx_xfer_quiet;
+}
+
+/**
+ * kvx_xfer_publish() - give it a number, by which it can be found from then on
+ * @xfer: made; the table has a reference of its own
+ * @hdr: where a refusal is noted
+ *
+ * Context: process, may sleep.
+ * Return: 0, -ENOSPC or -ENOMEM.
+ */
+int kvx_xfer_publish(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr)
+{
+	struct kvx_agent *agent = xfer->agent;
+	u32 slot, seq;
+	int err;
+
+	err = xa_alloc(&agent->xfers, &slot, NULL, XA_LIMIT(0, KVXFER_XFERS_MAX - 1),
+		       GFP_KERNEL_ACCOUNT);
+	if (err == -EBUSY)
+		return kvx_refuse(hdr, -ENOSPC, KVXFER_REASON_XFER_MANY, KVXFER_XFERS_MAX);
+	if (err)
+		return err;
+	/* Never 0, and another for each that has this slot in turn. */
+	seq = (u32)atomic_inc_return(&agent->xfer_last) % 0x7fff + 1;
+	xfer->id = seq << 16 | slot;
+	if (!kvx_state_word(agent, xfer->id)) {
+		xa_release(&agent->xfers, slot);
+		return -ENOMEM;
+	}
+	spin_lock(&xfer->lock);
+	__kvx_xfer_show(xfer);
+	spin_unlock(&xfer->lock);
+	/* In a place that is reserved this cannot fail. */
+	kref_get(&xfer->ref);
+	xa_store(&agent->xfers, slot, xfer, GFP_KERNEL_ACCOUNT);
+	return 0;
+}
+
+/*
+ * --- commands -----------------------------------------------------------------------------------
+ */
+
+/**
+ * kvx_xfer_prep() - KVXFER_IOC_XFER_PREP
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_xfer_prep
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_xfer_prep(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd)
+{
+	struct kvx_xfer *xfer;
+	int err;
+
+	err = kvx_xfer_make(agent, cmd, false, &xfer);
+	if (err)
+		return err;
+	if (cmd->hdr.flags & KVXFER_XFER_POST) {
+		err = kvx_xfer_begin(xfer, NULL, &cmd->hdr);
+		if (err)
+			kvx_xfer_let_go(xfer);
+		else
+			kvx_xfer_report(xfer, &cmd->out_result);
+	}
+	kvx_xfer_put(xfer);
+	return err;
+}
+
+/* For whoever waits: nothing more will be told of it. */
+static bool kvx_xfer_has_ended(struct kvx_xfer *xfer)
+{
+	const u32 state = READ_ONCE(xfer->state);
+
+	return kvx_xfer_state_ended(state) || state == KVXFER_XFER_RELEASING;
+}
+
+/**
+ * kvx_xfer_exec() - KVXFER_IOC_XFER_EXEC
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_xfer_prep
+ *
+ * Context: process, may sleep, with XFER_WAIT for as long as the transfer takes.
+ * Return: 0 or what the command promises.
+ */
+int kvx_xfer_exec(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd)
+{
+	const bool wait = cmd->hdr.flags & KVXFER_XFER_WAIT;
+	struct kvx_xfer *xfer;
+	int err;
+
+	err = kvx_xfer_make(agent, cmd, !wait, &xfer);
+	if (err)
+		return err;
+	err = kvx_xfer_begin(xfer, NULL, &cmd->hdr);
+	if (!err && wait &&
+	    wait_event_interruptible(agent->wait, kvx_xfer_has_ended(xfer))) {
+		kvx_xfer_stop(xfer, KVX_XFER_CANCEL, ECANCELED, KVXFER_REASON_XFER_CANCELED);
+		wait_event(agent->wait, kvx_xfer_has_ended(xfer));
+	}
+	if (!err) {
+		kvx_xfer_report(xfer, &cmd->out_result);
+		if (wait && cmd->out_result.state == KVXFER_XFER_CANCELED &&
+		    signal_pending(current))
+			err = kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED,
+					 cmd->out_result.bytes >> 20);
+	}
+	if (err || wait)
+		kvx_xfer_let_go(xfer);
+	kvx_xfer_put(xfer);
+	return err;
+}
+
+/**
+ * kvx_xfer_undo() - release a transfer, if there is one
+ * @agent: whose
+ * @id: its number
+ *
+ * Context: process, may sleep.
+ */
+void kvx_xfer_undo(struct kvx_agent *agent, u32 id)
+{
+	struct kvx_xfer *xfer = kvx_xfer_get(agent, id);
+
+	if (!xfer)
+		return;
+	kvx_xfer_let_go(xfer);
+	kvx_xfer_put(xfer);
+}
+
+static int kvx_xfer_unknown(struct kvxfer_hdr *hdr, u32 index)
+{
+	return kvx_refuse(hdr, -ENOENT, KVXFER_REASON_XFER_UNKNOWN, index);
+}
+
+/**
+ * kvx_xfer_post() - KVXFER_IOC_XFER_POST
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_xfer_post
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_xfer_post(struct kvx_agent *agent, struct kvxfer_xfer_post *cmd)
+{
+	struct kvx_xfer *xfer;
+	struct kvx_note *note;
+	int err;
+
+	err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved, sizeof(cmd->reserved),
+				   offsetof(struct kvxfer_xfer_post, reserved));
+	if (err)
+		return err;
+	note = kvx_xfer_take_note(agent, &cmd->hdr, &cmd->note,
+				  offsetof(struct kvxfer_xfer_post, note));
+	if (IS_ERR(note))
+		return PTR_ERR(note);
+	xfer = kvx_xfer_get(agent, cmd->xfer);
+	if (!xfer) {
+		kvx_note_free(note);
+		return kvx_xfer_unknown(&cmd->hdr, 0);
+	}
+	err = kvx_xfer_begin(xfer, note, &cmd->hdr);
+	if (!err)
+		kvx_xfer_report(xfer, &cmd->out_result);
+	kvx_xfer_put(xfer);
+	return err;
+}
+
+/**
+ * kvx_xfer_cancel() - KVXFER_IOC_XFER_CANCEL
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_xfer_cancel
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_xfer_cancel(struct kvx_agent *agent, struct kvxfer_xfer_cancel *cmd)
+{
+	struct kvx_xfer *xfer = kvx_xfer_get(agent, cmd->xfer);
+
+	if (!xfer)
+		return kvx_xfer_unknown(&cmd->hdr, 0);
+	kvx_xfer_stop(xfer, KVX_XFER_CANCEL, ECANCELED, KVXFER_REASON_XFER_CANCELED);
+	cmd->out_state = READ_ONCE(xfer->state);
+	kvx_xfer_put(xfer);
+	return 0;
+}
+
+/**
+ * kvx_xfer_release() - KVXFER_IOC_XFER_RELEASE
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_xfer_release
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_xfer_release(struct kvx_agent *agent, struct kvxfer_xfer_release *cmd)
+{
+	struct kvx_xfer *xfer;
+	int err;
+
+	err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved, sizeof(cmd->reserved),
+				   offsetof(struct kvxfer_xfer_release, reserved));
+	if (err)
+		return err;
+	xfer = kvx_xfer_get(agent, cmd->xfer);
+	if (!xfer)
+		return kvx_xfer_unknown(&cmd->hdr, 0);
+	if (!kvx_xfer_let_go(xfer))
+		err = kvx_xfer_unknown(&cmd->hdr, 0);
+	kvx_xfer_put(xfer);
+	return err;
+}
+
+/**
+ * kvx_xfer_cost() - KVXFER_IOC_XFER_COST
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_xfer_cost
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_xfer_cost(struct kvx_agent *agent, struct kvxfer_xfer_cost *cmd)
+{
+	struct kvx_xfer *xfer = kvx_xfer_get(agent, cmd->xfer);
+	struct kvx_cost cost;
+	int err = 0;
+
+	if (!xfer)
+		return kvx_xfer_unknown(&cmd->hdr, 0);
+	if (!kvx_cost_expect(xfer->path, xfer->shape.bytes, &cost))
+		err = kvx_refuse(&cmd->hdr, -ENODATA, KVXFER_REASON_XFER_RATE, 0);
+	cmd->out_path = xfer->path;
+	cmd->out_ns = cost.ns;
+	cmd->out_margin_ns = cost.margin_ns;
+	cmd->out_samples = cost.samples;
+	kvx_xfer_put(xfer);
+	return err;
+}
+
+/* What a waiting thread waits for. */
+struct kvx_xfer_set {
+	struct kvx_xfer **xfers;
+	u32 nr;
+	u32 ended;
+	u32 first;
+	bool any;
+};
+
+/* Those before @first have all been seen to have ended when all are waited for. */
+static bool kvx_xfer_set_ready(struct kvx_xfer_set *set)
+{
+	u32 i;
+
+	if (!set->any) {
+		while (set->ended < set->nr && kvx_xfer_has_ended(set->xfers[set->ended]))
+			set->ended++;
+		return set->ended == set->nr;
+	}
+	for (i = 0; i < set->nr; i++)
+		if (kvx_xfer_has_ended(set->xfers[i]))
+			return true;
+	return false;
+}
+
+/* How many, and which first: as it is now. */
+static void kvx_xfer_set_count(struct kvx_xfer_set *set)
+{
+	u32 i;
+
+	set->ended = 0;
+	set->first = 0;
+	for (i = set->nr; i > 0; i--)
+		if (kvx_xfer_has_ended(set->xfers[i - 1])) {
+			set->ended++;
+			set->first = i - 1;
+		}
+}
+
+static int kvx_xfer_set_find(struct kvx_agent *agent, struct kvx_xfer_set *set,
+			     struct kvxfer_xfer_wait *cmd)
+{
+	const u32 __user *uids = u64_to_user_ptr(cmd->xfers);
+	struct kvx_xfer *xfer;
+	u32 id;
+
+	for (; set->nr < cmd->nr; set->nr++) {
+		if (get_user(id, &uids[set->nr]))
+			return -EFAULT;
+		xfer = kvx_xfer_get(agent, id);
+		if (!xfer)
+			return kvx_xfer_unknown(&cmd->hdr, set->nr);
+		set->xfers[set->nr] = xfer;
+		if (READ_ONCE(xfer->state) == KVXFER_XFER_IDLE) {
+			set->nr++;
+			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_XFER_STATE,
+					  KVXFER_XFER_IDLE);
+		}
+	}
+	return 0;
+}
+
+static int kvx_xfer_set_report(const struct kvx_xfer_set *set, u64 results)
+{
+	struct kvxfer_completion __user *uresults = u64_to_user_ptr(results);
+	struct kvxfer_completion result;
+	u32 i;
+
+	for (i = 0; results && i < set->nr; i++) {
+		kvx_xfer_report(set->xfers[i], &result);
+		if (copy_to_user(&uresults[i], &result, sizeof(result)))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* Returns 0, -EINTR or -ETIME. */
+static int kvx_xfer_set_wait(struct kvx_agent *agent, struct kvx_xfer_set *set, u64 timeout_ns)
+{
+	int err;
+
+	if (kvx_xfer_set_ready(set))
+		return 0;
+	if (timeout_ns > KTIME_MAX)
+		err = wait_event_interruptible(agent->wait, kvx_xfer_set_ready(set));
+	else
+		err = wait_event_interruptible_hrtimeout(agent->wait, kvx_xfer_set_ready(set),
+							 ns_to_ktime(timeout_ns));
+	return err == -ERESTARTSYS ? -EINTR : err;
+}
+
+/**
+ * kvx_xfer_wait() - KVXFER_IOC_XFER_WAIT
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_xfer_wait
+ *
+ * Context: process, may sleep for as long as the command says.
+ * Return: 0 or what the command promises.
+ */
+int kvx_xfer_wait(struct kvx_agent *agent, struct kvxfer_xfer_wait *cmd)
+{
+	struct kvx_xfer_set set = { .any = cmd->hdr.flags & KVXFER_XFER_WAIT_ANY };
+	struct kvx_xfer *few[8];
+	int err, report;
+
+	if (!cmd->nr)
+		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_XFER_EMPTY, 0);
+	if (cmd->nr > KVXFER_XFERS_MAX)
+		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_XFER_IDS, 0);
+	set.xfers = few;
+	if (cmd->nr > ARRAY_SIZE(few)) {
+		set.xfers = kvmalloc_array(cmd->nr, sizeof(*set.xfers), GFP_KERNEL_ACCOUNT);
+		if (!set.xfers)
+			return -ENOMEM;
+	}
+	err = kvx_xfer_set_find(agent, &set, cmd);
+	if (!err) {
+		err = kvx_xfer_set_wait(agent, &set, cmd->timeout_ns);
+		kvx_xfer_set_count(&set);
+		cmd->out_ended = set.ended;
+		cmd->out_index = set.first;
+		cmd->out_reserved = 0;
+		if (err == -ETIME)
+			kvx_refuse(&cmd->hdr, err, KVXFER_REASON_XFER_TIMEOUT, set.ended);
+		report = kvx_xfer_set_report(&set, cmd->results);
+		if (!err)
+			err = report;
+	}
+	while (set.nr)
+		kvx_xfer_put(set.xfers[--set.nr]);
+	if (set.xfers != few)
+		kvfree(set.xfers);
+	return err;
+}
+
+/**
+ * kvx_xfers_drop() - an agent is closing
+ * @agent: nobody uses it any more
+ *
+ * Nothing by its transfers writes any more on this node when this returns.
+ *
+ * Context: process, may sleep.
+ */
+void kvx_xfers_drop(struct kvx_agent *agent)
+{
+	struct kvx_xfer *xfer;
+	unsigned long slot;
+
+	/* One that releases itself when it has ended may be on its way out. */
+	xa_for_each(&agent->xfers, slot, xfer) {
+		xfer = kvx_xfer_get_slot(agent, slot);
+		if (!xfer)
+			continue;
+		kvx_xfer_let_go(xfer);
+		kvx_xfer_put(xfer);
+		cond_resched();
+	}
+}
+
+/**
+ * kvx_xfers_init() - before the first open
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int kvx_xfers_init(void)
+{
+	int err;
+
+	kvx_xfer_wq = alloc_workqueue("kvxfer_deadline", WQ_UNBOUND, 0);
+	if (!kvx_xfer_wq)
+		return -ENOMEM;
+	err = kvx_copy_engine_init();
+	if (err)
+		destroy_workqueue(kvx_xfer_wq);
+	return err;
+}
+
+/**
+ * kvx_xfers_exit() - after the last close
+ */
+void kvx_xfers_exit(void)
+{
+	kvx_copy_engine_exit();
+	destroy_workqueue(kvx_xfer_wq);
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/* Grants, and the metadata that brings them to others. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "metadata.h"
+
+_Static_assert(KVX_GRANT_READ == KVXFER_GRANT_READ, "rights");
+_Static_assert(KVX_GRANT_WRITE == KVXFER_GRANT_WRITE, "rights");
+_Static_assert(sizeof(((struct kvx_grant *)0)->key) == KVXFER_KEY_BYTES, "keys");
+_Static_assert(KVX_METADATA_LAYOUTS_MAX == KVXFER_IMPORT_MAX, "how many layouts");
+
+struct kvx_peer {
+	struct kvx_metadata metadata;
+};
+
+int kvx_grant(struct kvx_agent *agent, struct kvx_grant *grant, struct kvx_handle handle,
+	      const struct kvx_grant_opts *from)
+{
+	struct kvx_grant_opts opts = KVX_GRANT_OPTS_INIT;
+	struct kvx_layout_stat stat = KVX_LAYOUT_STAT_INIT;
+	struct kvxfer_grant cmd = { .layout = kvx_handle_layout_id(handle) };
+	int err;
+
+	memset(grant, 0, sizeof(*grant));
+	err = kvx_take_opts(&opts, sizeof(opts), from, "grant");
+	if (err)
+		return err;
+	/* It also says whether the handle is one of this agent's. */
+	err = kvx_layout_stat(agent, handle, &stat);
+	if (err)
+		return err;
+	cmd.rights = opts.rights;
+	cmd.first_block = opts.first_block;
+	cmd.nr_blocks = opts.nr_blocks;
+	cmd.expires_ns = opts.expires_ns;
+	err = kvx_command(agent, KVXFER_IOC_GRANT, "grant", &cmd.hdr, sizeof(cmd));
+	if (err)
+		return err;
+	grant->handle = handle;
+	grant->rights = opts.rights;
+	grant->first_block = opts.first_block;
+	grant->nr_blocks = opts.nr_blocks ? opts.nr_blocks : stat.num_blocks - opts.first_block;
+	memcpy(grant->key, cmd.out_key, sizeof(grant->key));
+	return 0;
+}
+
+int kvx_revoke(struct kvx_agent *agent, const struct kvx_grant *grant)
+{
+	struct kvxfer_revoke cmd = { .layout = kvx_handle_layout_id(grant->handle) };
+
+	memcpy(cmd.key, grant->key, sizeof(cmd.key));
+	return kvx_command(agent, KVXFER_IOC_REVOKE, "revoke", &cmd.hdr, sizeof(cmd));
+}
+
+static int describe(struct kvx_agent *agent, const struct kvx_grant *grant,
+		    struct kvx_metadata_layout *to)
+{
+	struct kvx_layout_stat stat = KVX_LAYOUT_STAT_INIT;
+	int err = kvx_layout_stat(agent, grant->handle, &stat);
+
+	if (err)
+		return err;
+	to->layout.handle = grant->handle;
+	to->layout.format = stat.format;
+	to->layout.num_blocks = stat.num_blocks;
+	to->layout.num_layers = stat.num_layers;
+	to->layout.outer_dim = stat.outer_dim;
+	to->layout.page_size = stat.page_size;
+	to->layout.inner_dim = stat.inner_dim;
+	to->layout.dtype_width = stat.dtype_width;
+	to->layout.region_bytes = stat.region_bytes;
+	to->layout.rights = grant->rights;
+	to->layout.first_block = grant->first_block;
+	to->layout.nr_blocks = grant->nr_blocks;
+	memcpy(to->key, grant->key, sizeof(to->key));
+	return 0;
+}
+
+int kvx_export_metadata(struct kvx_agent *agent, const struct kvx_grant *grants, size_t nr_grants,
+			void **blob, size_t *bytes)
+{
+	struct kvx_metadata metadata = {};
+	struct kvx_info info = KVX_INFO_INIT;
+	int err;
+
+	*blob = NULL;
+	*bytes = 0;
+	if (nr_grants > KVX_METADATA_LAYOUTS_MAX)
+		return kvx_fail(EINVAL, "export metadata: more than %u layouts",
+				KVX_METADATA_LAYOUTS_MAX);
+	err = kvx_query(agent, &info);
+	if (err)
+		return err;
+	metadata.info.boot_id = info.boot_id;
+	metadata.info.worker_id = info.worker_id;
+	metadata.info.epoch = info.epoch;
+	metadata.info.layouts = nr_grants;
+	memcpy(metadata.info.name, info.name, sizeof(metadata.info.name));
+	metadata.layouts = calloc(nr_grants + 1, sizeof(*metadata.layouts));
+	*blob = malloc(kvx_metadata_bytes(nr_grants));
+	if (!metadata.layouts || !*blob)
+		err = kvx_fail(ENOMEM, "export metadata: no memory");
+	for (size_t i = 0; i < nr_grants && !err; i++)
+		err = describe(agent, &grants[i], &metadata.layouts[i]);
+	if (!err) {
+		kvx_metadata_encode(&metadata, *blob);
+		*bytes = kvx_metadata_bytes(nr_grants);
+	} else {
+		free(*blob);
+		*blob = NULL;
+	}
+	free(metadata.layouts);
+	return err;
+}
+
+static int refuse_blob(enum kvx_metadata_error error)
+{
+	static const struct {
+		int error;
+		const char *text;
+	} refusals[] = {
+		[KVX_METADATA_MAGIC] = { EINVAL, "this is no metadata of kvxfer [MAGIC]" },
+		[KVX_METADATA_NEWER] = {
+			EPROTONOSUPPORT, "it is of a newer version than is known here [NEWER]" },
+		[KVX_METADATA_TRUNCATED] = { EMSGSIZE, "its end is missing [TRUNCATED]" },
+		[KVX_METADATA_LENGTH] = {
+			EBADMSG, "its lengths do not fit each other [LENGTH]" },
+		[KVX_METADATA_CRC] = { EBADMSG, "it was changed on its way [CRC]" },
+		[KVX_METADATA_FIELD] = { EBADMSG, "a number in it cannot be [FIELD]" },
+	};
+
+	return kvx_fail(refusals[error].error, "import metadata: %s", refusals[error].text);
+}
+
+static int import_command(struct kvx_agent *agent, const struct kvx_metadata *metadata)
+{
+	const struct kvx_peer_info *info = &metadata->info;
+	struct kvxfer_layout_import cmd = {
+		.boot_id = info->boot_id,
+		.worker_id = info->worker_id,
+		.epoch = info->epoch,
+		.nr_imports = info->layouts,
+	};
+	struct kvxfer_import *imports = calloc(info->layouts + 1, sizeof(*imports));
+	int err;
+
+	if (!imports)
+		return kvx_fail(ENOMEM, "import metadata: no memory");
+	for (size_t i = 0; i < info->layouts; i++) {
+		imports[i].layout = kvx_handle_layout_id(metadata->layouts[i].layout.handle);
+		memcpy(imports[i].key, metadata->layouts[i].key, sizeof(imports[i].key));
+	}
+	cmd.imports = (uintptr_t)imports;
+	err = kvx_command(agent, KVXFER_IOC_LAYOUT_IMPORT, "import metadata", &cmd.hdr,
+			  sizeof(cmd));
+	free(imports);
+	return err;
+}
+
+int kvx_import_metadata(struct kvx_agent *agent, const void *blob, size_t bytes,
+			struct kvx_peer **out)
+{
+	struct kvx_peer *peer = calloc(1, sizeof(*peer));
+	enum kvx_metadata_error error;
+	struct kvx_metadata *metadata;
+	int err = 0;
+
+	if (out)
+		*out = NULL;
+	if (!peer)
+		return kvx_fail(ENOMEM, "import metadata: no memory");
+	metadata = &peer->metadata;
+	error = kvx_metadata_check(blob, bytes, &metadata->info);
+	if (!error) {
+		metadata->layouts = calloc(metadata->info.layouts + 1, sizeof(*metadata->layouts));
+		if (!metadata->layouts)
+			err = kvx_fail(ENOMEM, "import metadata: no memory");
+	}
+	for (size_t i = 0; !err && !error && i < metadata->info.layouts; i++)
+		error = kvx_metadata_layout(blob, &metadata->info, i, &metadata->layouts[i]);
+	if (error)
+		err = refuse_blob(error);
+	if (!err)
+		err = import_command(agent, metadata);
+	if (err || !out)
+		kvx_peer_free(peer);
+	else
+		*out = peer;
+	return err;
+}
+
+int kvx_peer_info(const struct kvx_peer *peer, struct kvx_peer_info *info)
+{
+	return kvx_give_struct(info, &peer->metadata.info, sizeof(*info), "peer");
+}
+
+int kvx_peer_layout(const struct kvx_peer *peer, size_t index, struct kvx_peer_layout *layout)
+{
+	if (index >= peer->metadata.info.layouts)
+		return kvx_fail(ENOENT, "peer: it has %llu layouts, and none of index %zu",
+				(unsigned long long)peer->metadata.info.layouts, index);
+	return kvx_give_struct(layout, &peer->metadata.layouts[index].layout, sizeof(*layout),
+			       "peer");
+}
+
+void kvx_peer_free(struct kvx_peer *peer)
+{
+	if (!peer)
+		return;
+	free(peer->metadata.layouts);
+	free(peer);
+}
+
+int kvx_forget(struct kvx_agent *agent, uint64_t worker_id)
+{
+	struct kvxfer_layout_forget cmd = { .worker_id = worker_id };
+
+	return kvx_command(agent, KVXFER_IOC_LAYOUT_FORGET, "forget", &cmd.hdr, sizeof(cmd));
+}
