@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Metadata from anywhere: whatever the bytes, it ends, reads nothing beyond them, and says of
+ * nothing that it is sound that cannot be told again in the same bytes.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../../ulib/crc32c.c"
+#include "../../ulib/metadata.c"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(int cond)
+{
+	if (!cond)
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct kvx_metadata metadata = {};
+	struct kvx_metadata_layout one;
+	unsigned char *blob, *again;
+	bool sound = true;
+	size_t bytes;
+
+	if (size < 2)
+		return 0;
+	/* Chance finds neither the magic nor the sum: some get one, some both. */
+	bytes = size - 1;
+	blob = malloc(bytes);
+	memcpy(blob, data + 1, bytes);
+	if (data[0] & 1 && bytes >= 8)
+		memcpy(blob, "KVXM\1\0\40", 8);
+	if (data[0] & 2 && bytes >= KVX_METADATA_HEAD) {
+		put(blob + 8, bytes, 4);
+		put(blob + 40, data[0] >> 2 & 1, 4);
+		put(blob + 44, (bytes - KVX_METADATA_HEAD) / KVX_METADATA_LAYOUT, 4);
+		put(blob + 48, KVX_METADATA_LAYOUT, 4);
+	}
+	if (data[0] & 8 && bytes >= KVX_METADATA_HEAD) {
+		put(blob + 52, 0, 4);
+		put(blob + 32, get(blob + 32, 6) | 1, 8);
+		blob[56] |= 1;
+		blob[119] = 0;
+	}
+	if (bytes >= KVX_METADATA_HEAD)
+		put(blob + CRC_AT, sum(blob, bytes), 4);
+	if (kvx_metadata_check(blob, bytes, &metadata.info)) {
+		free(blob);
+		return 0;
+	}
+	metadata.layouts = calloc(metadata.info.layouts + 1, sizeof(*metadata.layouts));
+	for (size_t i = 0; i < metadata.info.layouts; i++) {
+		sound &= !kvx_metadata_layout(blob, &metadata.info, i, &one);
+		metadata.layouts[i] = one;
+	}
+	/* What is sound and has no addresses says the same when it is told again. */
+	if (sound && !get(blob + 40, 4)) {
+		must(kvx_metadata_bytes(metadata.info.layouts) == bytes);
+		again = malloc(bytes);
+		kvx_metadata_encode(&metadata, again);
+		/* The name ends with its first NUL; what is behind it is not told again. */
+		memset(blob + 56 + strlen(metadata.info.name), 0,
+		       KVX_NAME_MAX - strlen(metadata.info.name));
+		memset(blob + CRC_AT, 0, 4);
+		memset(again + CRC_AT, 0, 4);
+		must(!memcmp(blob, again, bytes));
+		free(again);
+	}
+	free(metadata.layouts);
+	free(blob);
+	return 0;
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Metadata: what goes in comes out, and whatever else comes is refused by name. */
+#include <stdlib.h>
+
+#include "../../ulib/crc32c.c"
+#include "../../ulib/metadata.c"
+#include "../ktap.h"
+
+#define LAYOUTS	5
+
+static struct kvx_metadata_layout layouts[LAYOUTS];
+static struct kvx_metadata all = { .layouts = layouts };
+
+static unsigned char *encode(size_t nr, size_t *bytes)
+{
+	unsigned char *blob;
+
+	all.info = (struct kvx_peer_info){
+		.boot_id = 0x0123456789abcdef, .worker_id = 0xfedcba9876543210,
+		.epoch = 0xabcdef123456, .layouts = nr, .name = "prefill-3",
+	};
+	for (size_t i = 0; i < nr; i++) {
+		layouts[i].layout = (struct kvx_peer_layout){
+			.handle = { all.info.worker_id, all.info.epoch << 16 | (i + 1) },
+			.format = 1 + i % 4, .num_blocks = 1000 + i, .num_layers = 80,
+			.outer_dim = 2, .page_size = 16, .inner_dim = 1024, .dtype_width = 2,
+			.rights = 1 + i % 3, .first_block = i, .nr_blocks = 900,
+			.region_bytes = 1ULL << (20 + i),
+		};
+		for (size_t k = 0; k < 16; k++)
+			layouts[i].key[k] = i * 16 + k;
+	}
+	*bytes = kvx_metadata_bytes(nr);
+	blob = malloc(*bytes);
+	CHECK(blob);
+	kvx_metadata_encode(&all, blob);
+	return blob;
+}
+
+static void sign(unsigned char *blob, size_t bytes)
+{
+	put(blob + CRC_AT, sum(blob, bytes), 4);
+}
+
+TEST(what_goes_in_comes_out)
+{
+	for (size_t nr = 0; nr <= LAYOUTS; nr++) {
+		struct kvx_metadata_layout one;
+		struct kvx_peer_info info;
+		size_t bytes;
+		unsigned char *blob = encode(nr, &bytes);
+
+		CHECK_EQ(bytes, 120 + 72 * nr);
+		CHECK_EQ(kvx_metadata_check(blob, bytes, &info), KVX_METADATA_OK);
+		CHECK_EQ(info.boot_id, all.info.boot_id);
+		CHECK_EQ(info.worker_id, all.info.worker_id);
+		CHECK_EQ(info.epoch, all.info.epoch);
+		CHECK_EQ(info.layouts, nr);
+		CHECK(!strcmp(info.name, "prefill-3"));
+		for (size_t i = 0; i < nr; i++) {
+			CHECK_EQ(kvx_metadata_layout(blob, &info, i, &one), KVX_METADATA_OK);
+			layouts[i].layout.size = sizeof(one.layout);
+			CHECK(!memcmp(&one, &layouts[i], sizeof(one)));
+		}
+		free(blob);
+	}
+}
+
+/* The bytes are the same on every machine. */
+TEST(the_format_is_what_is_written_down)
+{
+	size_t bytes;
+	unsigned char *blob = encode(1, &bytes);
+	static const unsigned char head[] = {
+		'K', 'V', 'X', 'M', 1, 0, 32, 0, 192, 0, 0, 0,
+	};
+	static const unsigned char middle[] = {
+		0xef, 0xcd, 0xab, 0x89, 0x67, 0x45, 0x23, 0x01,
+		0x10, 0x32, 0x54, 0x76, 0x98, 0xba, 0xdc, 0xfe,
+		0x56, 0x34, 0x12, 0xef, 0xcd, 0xab, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 72, 0, 0, 0,
+	};
+
+	CHECK(!memcmp(blob, head, sizeof(head)));
+	CHECK(!memcmp(blob + 16, middle, sizeof(middle)));
+	CHECK(!memcmp(blob + 120, "\1\0\0\0\1\0\0\0\350\3\0\0\120\0\0\0\2\0\0\0\20\0\0\0", 24));
+	CHECK_EQ(get(blob + CRC_AT, 4), 0xa4f18cc6);
+	free(blob);
+}
+
+TEST(every_truncation_is_named)
+{
+	struct kvx_peer_info info;
+	size_t bytes;
+	unsigned char *blob = encode(3, &bytes);
+
+	for (size_t n = 0; n < bytes; n++) {
+		/* Just so many bytes, so that ASan sees a read beyond them. */
+		unsigned char *cut = malloc(n ? n : 1);
+
+		memcpy(cut, blob, n);
+		CHECK_EQ(kvx_metadata_check(cut, n, &info), KVX_METADATA_TRUNCATED);
+		free(cut);
+	}
+	free(blob);
+}
+
+TEST(every_changed_bit_is_found)
+{
+	struct kvx_peer_info info;
+	size_t bytes;
+	unsigned char *blob = encode(3, &bytes);
+
+	for (size_t bit = 0; bit < bytes * 8; bit++) {
+		blob[bit / 8] ^= 1 << bit % 8;
+		CHECK(kvx_metadata_check(blob, bytes, &info) != KVX_METADATA_OK);
+		blob[bit / 8] ^= 1 << bit % 8;
+	}
+	CHECK_EQ(kvx_metadata_check(blob, bytes, &info), KVX_METADATA_OK);
+	free(blob);
+}
+
+/* With a right sum, from a program that means harm or does not know better. */
+TEST(what_cannot_be_is_refused_by_name)
+{
+	struct kvx_metadata_layout one;
+	struct kvx_peer_info info;
+	size_t bytes;
+	unsigned char *blob;
+
+#define CHANGED(error, at, value, size) do {					\
+	blob = encode(2, &bytes);						\
+	put(blob + (at), value, size);						\
+	sign(blob, bytes);							\
+	CHECK_EQ(kvx_metadata_check(blob, bytes, &info), KVX_METADATA_##error);	\
+	free(blob);								\
+} while (0)
+#define LAYOUT(at, value) do {							\
+	blob = encode(2, &bytes);						\
+	put(blob + 120 + 72 + (at), value, 4);					\
+	sign(blob, bytes);							\
+	CHECK_EQ(kvx_metadata_check(blob, bytes, &info), KVX_METADATA_OK);	\
+	CHECK_EQ(kvx_metadata_layout(blob, &info, 0, &one), KVX_METADATA_OK);	\
+	CHECK_EQ(kvx_metadata_layout(blob, &info, 1, &one), KVX_METADATA_FIELD);	\
+	free(blob);								\
+} while (0)
+	CHANGED(MAGIC, 0, 0, 1);
+	CHANGED(NEWER, 4, 2, 2);
+	CHANGED(NEWER, 4, 0xffff, 2);
+	CHANGED(FIELD, 4, 0, 2);
+	CHANGED(LENGTH, 6, 31, 2);
+	CHANGED(TRUNCATED, 8, 265, 4);
+	CHANGED(LENGTH, 8, 263, 4);
+	CHANGED(LENGTH, 40, 1, 4);
+	CHANGED(LENGTH, 40, 0xffffffff, 4);
+	CHANGED(LENGTH, 44, 3, 4);
+	CHANGED(LENGTH, 44, 0xffffffff, 4);
+	CHANGED(LENGTH, 48, 71, 4);
+	CHANGED(FIELD, 32, 0, 8);
+	CHANGED(FIELD, 32, 1ULL << 48, 8);
+	CHANGED(FIELD, 52, 1, 4);
+	CHANGED(FIELD, 56, 0, 1);
+	CHANGED(FIELD, 119, 'x', 1);
+	LAYOUT(0, 0);
+	LAYOUT(0, 0x10000);
+	LAYOUT(8, 0);
+	LAYOUT(44, 1001);
+	LAYOUT(48, 0);
+	LAYOUT(48, 0xffffffff);
+	LAYOUT(52, 1);
+#undef CHANGED
+#undef LAYOUT
+}
