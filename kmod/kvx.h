@@ -76,6 +76,7 @@
 #ifndef KVX_H
 #define KVX_H
 
+#include <linux/gfp.h>
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
@@ -87,6 +88,9 @@
 #include "note.h"
 
 struct kvx_ring;
+
+/* For what is as large as a user wants: that it cannot be had is told the user, not the log. */
+#define KVX_GFP_LIST	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
 
 /**
  * struct kvx_agent - one open /dev/kvxfer

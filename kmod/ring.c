@@ -73,7 +73,8 @@ int kvx_ring_setup(struct kvx_agent *agent, struct kvxfer_ring_setup *cmd)
 	cmd->out_mmap_offset = KVXFER_MMAP_RING;
 	cmd->out_mmap_bytes = kvx_ring_bytes(cmd->entries);
 	err = -ENOMEM;
-	ring->shared = __vmalloc(cmd->out_mmap_bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	ring->shared = __vmalloc(cmd->out_mmap_bytes,
+				 GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
 	if (!ring->shared)
 		goto err_free;
 	if (event) {

@@ -812,7 +812,7 @@ int kvx_xfer_wait(struct kvx_agent *agent, struct kvxfer_xfer_wait *cmd)
 		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_XFER_IDS, 0);
 	set.xfers = few;
 	if (cmd->nr > ARRAY_SIZE(few)) {
-		set.xfers = kvmalloc_array(cmd->nr, sizeof(*set.xfers), GFP_KERNEL_ACCOUNT);
+		set.xfers = kvmalloc_array(cmd->nr, sizeof(*set.xfers), KVX_GFP_LIST);
 		if (!set.xfers)
 			return -ENOMEM;
 	}

@@ -109,7 +109,8 @@ struct kvx_note *kvx_xfer_take_note(struct kvx_agent *agent, struct kvxfer_hdr *
 
 static int kvx_xfer_read_ids(struct kvxfer_xfer_prep *cmd, u32 **ids)
 {
-	*ids = kvmalloc_array(cmd->nr_src + cmd->nr_dst, sizeof(**ids), GFP_KERNEL_ACCOUNT);
+	*ids = kvmalloc_array(cmd->nr_src + cmd->nr_dst, sizeof(**ids),
+			      KVX_GFP_LIST);
 	if (!*ids)
 		return -ENOMEM;
 	if (copy_from_user(*ids, u64_to_user_ptr(cmd->src_ids), cmd->nr_src * sizeof(**ids)) ||
@@ -147,8 +148,7 @@ static int kvx_xfer_shape(struct kvx_shape *shape, struct kvxfer_xfer_prep *cmd)
 	enum kvx_shape_error error;
 	u32 *scratch, index = 0;
 
-	scratch = kvmalloc_array(kvx_shape_scratch(cmd->nr_dst), sizeof(*scratch),
-				 GFP_KERNEL_ACCOUNT);
+	scratch = kvmalloc_array(kvx_shape_scratch(cmd->nr_dst), sizeof(*scratch), KVX_GFP_LIST);
 	if (!scratch)
 		return -ENOMEM;
 	error = kvx_shape_init(shape, scratch, &index);
@@ -209,7 +209,7 @@ static int kvx_xfer_check_overlap(const struct kvx_shape *shape, const struct kv
 	}
 	if (!any)
 		goto out_free;
-	ids = kvmalloc_array(shape->src.nr + shape->dst.nr, sizeof(*ids), GFP_KERNEL_ACCOUNT);
+	ids = kvmalloc_array(shape->src.nr + shape->dst.nr, sizeof(*ids), KVX_GFP_LIST);
 	err = -ENOMEM;
 	if (!ids)
 		goto out_free;

@@ -18,7 +18,7 @@
 #include "cgroup.h"
 #include "kvx.h"
 
-#define POINTS_MAX	2000
+#define POINTS_MAX	4000
 
 /* A chunk and a bit; and so few pages that each can fail in turn. */
 #define POOL_BYTES	((2 << 20) + (3 << 12))
@@ -268,6 +268,142 @@ static int layout(void)
 	return err;
 }
 
+/* A command of a scenario that ends with its first failure. */
+#define TRY(fd, nr, cmd) do {						\
+	if (ioctl(fd, nr, cmd))						\
+		return errno;						\
+} while (0)
+
+static struct kvxfer_handle make_layout(int fd, int *err)
+{
+	struct kvxfer_layout_base base = {};
+	struct kvxfer_pool_create create = {
+		.hdr.size = sizeof(create), .bytes = RANGE_BYTES, .mode = 0600,
+	};
+	struct kvxfer_layout_register reg = {
+		.hdr.size = sizeof(reg), .kind = KVXFER_LAYOUT_CONTIGUOUS,
+		.format = KVXFER_FORMAT_NHD, .num_blocks = 8, .num_layers = 2, .outer_dim = 2,
+		.page_size = 16, .inner_dim = 16, .dtype_width = 2, .alignment = 1, .nr_bases = 1,
+		.bases = (uintptr_t)&base,
+	};
+
+	*err = ioctl(fd, KVXFER_IOC_POOL_CREATE, &create) ? errno : 0;
+	base.pool = create.out_pool;
+	if (!*err)
+		*err = ioctl(fd, KVXFER_IOC_LAYOUT_REGISTER, &reg) ? errno : 0;
+	return (struct kvxfer_handle){ reg.out_worker_id, reg.out_rest };
+}
+
+/* All that two agents do with each other: whatever fails, closing them has to be enough. */
+static int share(int a, int b)
+{
+	const uint32_t ids[8] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+	struct kvxfer_query query = { .hdr.size = sizeof(query) };
+	struct kvxfer_ring_setup ring = { .hdr.size = sizeof(ring), .entries = 4 };
+	struct kvxfer_grant grant = { .hdr.size = sizeof(grant), .rights = 3 };
+	struct kvxfer_revoke revoke = { .hdr.size = sizeof(revoke) };
+	struct kvxfer_import one = {};
+	struct kvxfer_layout_import import = {
+		.hdr.size = sizeof(import), .imports = (uintptr_t)&one, .nr_imports = 1,
+	};
+	struct kvxfer_layout_forget forget = { .hdr.size = sizeof(forget) };
+	struct kvxfer_xfer_prep prep = {
+		.hdr = { sizeof(prep), KVXFER_XFER_NOTE, 0, 0 },
+		.src_ids = (uintptr_t)ids, .dst_ids = (uintptr_t)ids, .nr_src = 4, .nr_dst = 4,
+		.note = { .data = (uintptr_t)"x", .bytes = 1 },
+	};
+	struct kvxfer_xfer_prep exec;
+	struct kvxfer_xfer_post post = { .hdr.size = sizeof(post) };
+	struct kvxfer_completion results[10];
+	uint32_t xfers[10];
+	struct kvxfer_xfer_wait wait = {
+		.hdr.size = sizeof(wait), .xfers = (uintptr_t)xfers,
+		.results = (uintptr_t)results, .timeout_ns = ~0ULL, .nr = 10,
+	};
+	struct kvxfer_xfer_cost cost = { .hdr.size = sizeof(cost) };
+	struct kvxfer_xfer_cancel cancel = { .hdr.size = sizeof(cancel) };
+	struct kvxfer_xfer_release release = { .hdr.size = sizeof(release) };
+	struct kvxfer_note_send send = { .hdr.size = sizeof(send) };
+	char buffer[256];
+	struct kvxfer_note_recv recv = {
+		.hdr.size = sizeof(recv), .buffer = (uintptr_t)buffer, .bytes = sizeof(buffer),
+	};
+	struct kvxfer_layout_unregister done = {
+		.hdr = { sizeof(done), KVXFER_LAYOUT_UNREGISTER_CUT, 0, 0 },
+	};
+	void *states;
+	int err;
+
+	prep.src = make_layout(a, &err);
+	if (!err)
+		prep.dst = make_layout(b, &err);
+	if (err)
+		return err;
+	TRY(a, KVXFER_IOC_QUERY, &query);
+	TRY(b, KVXFER_IOC_RING_SETUP, &ring);
+	grant.layout = prep.src.rest & 0xffff;
+	TRY(a, KVXFER_IOC_GRANT, &grant);
+	one.layout = grant.layout;
+	memcpy(one.key, grant.out_key, sizeof(one.key));
+	import.boot_id = query.out_boot_id;
+	import.worker_id = query.out_worker_id;
+	import.epoch = query.out_epoch;
+	TRY(b, KVXFER_IOC_LAYOUT_IMPORT, &import);
+	prep.note.worker_id = query.out_worker_id;
+	TRY(b, KVXFER_IOC_XFER_PREP, &prep);
+	post.xfer = prep.out_xfer;
+	TRY(b, KVXFER_IOC_XFER_POST, &post);
+	for (int i = 0; i < 10; i++)
+		xfers[i] = prep.out_xfer;
+	TRY(b, KVXFER_IOC_XFER_WAIT, &wait);
+	cost.xfer = prep.out_xfer;
+	TRY(b, KVXFER_IOC_XFER_COST, &cost);
+	cancel.xfer = prep.out_xfer;
+	TRY(b, KVXFER_IOC_XFER_CANCEL, &cancel);
+	exec = prep;
+	exec.hdr.flags |= KVXFER_XFER_WAIT;
+	TRY(b, KVXFER_IOC_XFER_EXEC, &exec);
+	/* Within one pool, so that what overlaps is looked for. */
+	exec.src = prep.dst;
+	exec.dst_ids = (uintptr_t)(ids + 4);
+	exec.hdr.flags = 0;
+	memset(&exec.note, 0, sizeof(exec.note));
+	TRY(b, KVXFER_IOC_XFER_EXEC, &exec);
+	send.note = prep.note;
+	TRY(b, KVXFER_IOC_NOTE_SEND, &send);
+	TRY(a, KVXFER_IOC_NOTE_RECV, &recv);
+	CHECK_EQ(recv.out_nr, 3);
+	states = mmap(NULL, 4096, PROT_READ, MAP_SHARED, b, KVXFER_MMAP_STATES);
+	if (states == MAP_FAILED)
+		return errno;
+	while (munmap(states, 4096))
+		err = errno;
+	release.xfer = prep.out_xfer;
+	TRY(b, KVXFER_IOC_XFER_RELEASE, &release);
+	revoke.layout = grant.layout;
+	memcpy(revoke.key, grant.out_key, sizeof(revoke.key));
+	TRY(a, KVXFER_IOC_REVOKE, &revoke);
+	forget.worker_id = query.out_worker_id;
+	TRY(b, KVXFER_IOC_LAYOUT_FORGET, &forget);
+	done.id = grant.layout;
+	TRY(a, KVXFER_IOC_LAYOUT_UNREGISTER, &done);
+	return err;
+}
+
+static int transfer(void)
+{
+	int a = open(KVXFER_DEVICE, O_RDWR), b, err;
+
+	if (a < 0)
+		return errno;
+	b = open(KVXFER_DEVICE, O_RDWR);
+	err = b < 0 ? errno : share(a, b);
+	close(a);
+	if (b >= 0)
+		close(b);
+	return err;
+}
+
 static int pool_memfd(void)
 {
 	struct kvxfer_pool_create create = {
@@ -334,6 +470,7 @@ TEST(pools_fail_whole)
 	nothing_is_lost(pool_memfd, (const int[]){ ENOMEM, EFAULT, ENOSPC, 0, -1 });
 	nothing_is_lost(pool_export, (const int[]){ ENOMEM, EFAULT, 0, -1 });
 	nothing_is_lost(layout, (const int[]){ ENOMEM, EFAULT, 0, -1 });
+	nothing_is_lost(transfer, (const int[]){ ENOMEM, EFAULT, 0, -1 });
 	close(shared_fd);
 }
 
