@@ -26,6 +26,8 @@
 #define KVX_COPY_SPLIT		(1 << 20)
 /* What is written between two looks at what is wanted. */
 #define KVX_COPY_STEP		(64 << 10)
+/* What a segment counts for beside its bytes, so that many small ones are a step, too. */
+#define KVX_COPY_EACH		256
 /* What a part may write before it is another's turn. */
 #define KVX_COPY_SLICE		(1 << 20)
 
@@ -90,7 +92,9 @@ static void *kvx_copy_at(struct kvx_pool **pools, u64 place, u64 *bytes)
 	if (pool->dmabuf)
 		return pool->map.vaddr + offset;
 	index = offset >> PAGE_SHIFT;
-	row = ((u64)kvx_pages_run(&pool->pages, index) << PAGE_SHIFT) - offset_in_page(offset);
+	row = ((u64)kvx_pages_run(&pool->pages, index,
+				  DIV_ROUND_UP_ULL(offset_in_page(offset) + *bytes, PAGE_SIZE))
+	       << PAGE_SHIFT) - offset_in_page(offset);
 	*bytes = min(*bytes, row);
 	return page_address(kvx_pages_at(&pool->pages, index)) + offset_in_page(offset);
 }
@@ -122,6 +126,8 @@ static bool kvx_copy_step(struct kvx_copy_part *part)
 	u64 left = KVX_COPY_STEP, n;
 	bool ended = false, broken = false;
 
+	if (ktime_get_ns() >= copy->deadline_ns)
+		copy->expire(copy);
 	spin_lock(&part->lock);
 	while (left && !ended) {
 		ended = READ_ONCE(copy->stop) || !kvx_cursor_next(&part->cursor, &segment, left);
@@ -129,15 +135,13 @@ static bool kvx_copy_step(struct kvx_copy_part *part)
 			break;
 		n = kvx_copy_segment(copy, &segment);
 		part->bytes += n;
-		left -= n;
+		left -= min(left, n + KVX_COPY_EACH);
 		broken = n < segment.bytes;
 		ended = broken;
 	}
 	spin_unlock(&part->lock);
 	if (broken)
 		copy->fail(copy);
-	else if (!ended && ktime_get_ns() >= copy->deadline_ns)
-		copy->expire(copy);
 	return ended;
 }
 
@@ -273,11 +277,9 @@ void kvx_copy_init(struct kvx_copy *copy, u32 nr)
  * no more.
  *
  * Context: process, may sleep.
- * Return: true when it was copied at once.
  */
-bool kvx_copy_begin(struct kvx_copy *copy, const struct kvx_shape *shape)
+void kvx_copy_begin(struct kvx_copy *copy, const struct kvx_shape *shape)
 {
-	const bool at_once = shape->bytes <= KVX_COPY_INLINE;
 	const u32 nr = copy->nr;
 	u32 i, stopped = 0;
 
@@ -288,11 +290,11 @@ bool kvx_copy_begin(struct kvx_copy *copy, const struct kvx_shape *shape)
 		copy->parts[i].bytes = 0;
 		spin_unlock(&copy->parts[i].lock);
 	}
-	if (at_once) {
+	if (shape->bytes <= KVX_COPY_INLINE) {
 		while (!kvx_copy_step(&copy->parts[0]))
 			cond_resched();
 		kvx_copy_part_ended(copy);
-		return true;
+		return;
 	}
 	spin_lock(&kvx_copy_lock);
 	for (i = 0; i < nr; i++)
@@ -302,15 +304,14 @@ bool kvx_copy_begin(struct kvx_copy *copy, const struct kvx_shape *shape)
 	/* While one is left that is counted, the copy is there. */
 	while (stopped--)
 		kvx_copy_part_ended(copy);
-	return false;
 }
 
 /**
  * kvx_copy_stop() - end it now
- * @copy: its @stop has been set, or it may have ended meanwhile, and have begun again
+ * @copy: its @stop has been set; it may have ended meanwhile
  *
- * When this returns, nothing is written any more, unless it has begun again. @quiet may be called
- * before this returns, or after.
+ * When this returns, nothing is written any more. @quiet may be called before this returns, or
+ * after.
  *
  * Context: process, may sleep as @quiet does. The caller has a reference of its own to what the
  * copy is in.
@@ -320,7 +321,7 @@ void kvx_copy_stop(struct kvx_copy *copy)
 	u32 i, stopped = 0;
 
 	spin_lock(&kvx_copy_lock);
-	for (i = 0; i < copy->nr && READ_ONCE(copy->stop); i++) {
+	for (i = 0; i < copy->nr; i++) {
 		if (list_empty(&copy->parts[i].link))
 			continue;
 		__kvx_copy_dequeue(&copy->parts[i]);

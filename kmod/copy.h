@@ -77,7 +77,7 @@ struct kvx_copy {
 void kvx_copy_queue_init(struct kvx_copy_queue *queue);
 u32 kvx_copy_parts(const struct kvx_shape *shape);
 void kvx_copy_init(struct kvx_copy *copy, u32 nr);
-bool kvx_copy_begin(struct kvx_copy *copy, const struct kvx_shape *shape);
+void kvx_copy_begin(struct kvx_copy *copy, const struct kvx_shape *shape);
 void kvx_copy_stop(struct kvx_copy *copy);
 u64 kvx_copy_bytes(struct kvx_copy *copy);
 

@@ -10,6 +10,7 @@
  * import of an export is the pool itself.
  */
 #include <linux/dma-buf.h>
+#include <linux/dma-resv.h>
 #include <linux/dma-mapping.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -58,7 +59,7 @@ static int kvx_sg_fill(struct sg_table *table, const struct kvx_pages *pages, st
 	struct scatterlist *sg;
 	int err;
 
-	for (index = 0; index < pages->nr; index += min(kvx_pages_run(pages, index), max)) {
+	for (index = 0; index < pages->nr; index += min(kvx_pages_run(pages, index, KVX_SLOT_PAGES), max)) {
 		runs++;
 		cond_resched();
 	}
@@ -69,7 +70,7 @@ static int kvx_sg_fill(struct sg_table *table, const struct kvx_pages *pages, st
 		return err;
 	sg = table->sgl;
 	for (index = 0; index < pages->nr; index += run) {
-		run = min(kvx_pages_run(pages, index), max);
+		run = min(kvx_pages_run(pages, index, KVX_SLOT_PAGES), max);
 		sg_set_page(sg, kvx_pages_at(pages, index), run << PAGE_SHIFT, 0);
 		sg = sg_next(sg);
 		cond_resched();
@@ -343,31 +344,55 @@ void kvx_dmabuf_drop(struct kvx_pool *pool)
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_dmabuf_drop);
 
+static enum dma_data_direction kvx_dmabuf_cpu_dir(const struct kvx_pool *pool)
+{
+	return pool->readonly ? DMA_FROM_DEVICE : DMA_BIDIRECTIONAL;
+}
+
 /**
  * kvx_dmabuf_begin() - the CPU is about to use a pool that is of a dma-buf
  * @pool: any; if it is of none, nothing is done
- * @write: it will write, too
+ *
+ * Only the first who uses it begins, and the last ends: what one has just written is not to be lost
+ * to another's beginning. What another driver still does is not waited for, as it may take as long
+ * as it likes.
  *
  * Context: process, may sleep.
- * Return: 0, or what the exporter says.
+ * Return: 0, -EAGAIN when another driver works with it, -EINTR, or what the exporter says.
  */
-int kvx_dmabuf_begin(struct kvx_pool *pool, bool write)
+int kvx_dmabuf_begin(struct kvx_pool *pool)
 {
+	int err = 0;
+
 	if (!pool->dmabuf)
 		return 0;
-	return dma_buf_begin_cpu_access(pool->dmabuf, write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
+	if (mutex_lock_interruptible(&pool->cpu_lock))
+		return -EINTR;
+	if (!pool->cpu_users) {
+		if (!dma_resv_test_signaled(pool->dmabuf->resv,
+					    dma_resv_usage_rw(!pool->readonly)))
+			err = -EAGAIN;
+		else
+			err = dma_buf_begin_cpu_access(pool->dmabuf, kvx_dmabuf_cpu_dir(pool));
+	}
+	pool->cpu_users += !err;
+	mutex_unlock(&pool->cpu_lock);
+	return err == -ERESTARTSYS ? -EINTR : err;
 }
 
 /**
  * kvx_dmabuf_end() - the CPU is done
  * @pool: as it was given to kvx_dmabuf_begin()
- * @write: the same
  *
  * Context: process, may sleep.
  */
-void kvx_dmabuf_end(struct kvx_pool *pool, bool write)
+void kvx_dmabuf_end(struct kvx_pool *pool)
 {
+	if (!pool->dmabuf)
+		return;
+	mutex_lock(&pool->cpu_lock);
 	/* What an exporter would say of its end nobody could do anything about. */
-	if (pool->dmabuf)
-		dma_buf_end_cpu_access(pool->dmabuf, write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE);
+	if (!--pool->cpu_users)
+		dma_buf_end_cpu_access(pool->dmabuf, kvx_dmabuf_cpu_dir(pool));
+	mutex_unlock(&pool->cpu_lock);
 }

@@ -35,12 +35,30 @@ bool kvx_gate_join(struct kvx_gate *gate, struct kvx_use *use, struct kvx_xfer *
 	spin_lock(&gate->lock);
 	closed = gate->closed;
 	if (!closed) {
-		*use = (struct kvx_use){ .gate = gate, .xfer = xfer };
+		*use = (struct kvx_use){ .gate = gate, .xfer = xfer, .counted = true };
 		list_add(&use->link, &gate->uses);
 		gate->prepared++;
 	}
 	spin_unlock(&gate->lock);
 	return !closed;
+}
+
+/**
+ * kvx_gate_unprepare() - the transfer is released, though it may run still
+ * @use: its place; may be none, or be so already
+ *
+ * Context: process.
+ */
+void kvx_gate_unprepare(struct kvx_use *use)
+{
+	struct kvx_gate *gate = use->gate;
+
+	if (!gate)
+		return;
+	spin_lock(&gate->lock);
+	gate->prepared -= use->counted;
+	use->counted = false;
+	spin_unlock(&gate->lock);
 }
 
 /**
@@ -55,10 +73,32 @@ void kvx_gate_part(struct kvx_use *use)
 
 	if (!gate)
 		return;
+	kvx_gate_unprepare(use);
 	spin_lock(&gate->lock);
 	list_del(&use->link);
-	gate->prepared--;
 	spin_unlock(&gate->lock);
+}
+
+/**
+ * kvx_gate_is_cut() - has the transfer been told to end?
+ * @use: its place; may be none
+ *
+ * Who begins asks this when the transfer can be seen to run: either it learns here that it was told
+ * to end when it could not hear it, or it is told when it can.
+ *
+ * Context: process.
+ * Return: true when it has.
+ */
+bool kvx_gate_is_cut(struct kvx_use *use)
+{
+	bool cut;
+
+	if (!use->gate)
+		return false;
+	spin_lock(&use->gate->lock);
+	cut = use->cut;
+	spin_unlock(&use->gate->lock);
+	return cut;
 }
 
 static void kvx_gate_be_quiet(struct kvx_gate *gate)
@@ -173,6 +213,7 @@ void kvx_gate_cut(struct kvx_gate *gate, struct kvx_xfer *(*get)(struct kvx_use 
 		spin_unlock(&gate->lock);
 		if (xfer)
 			cut(xfer);
+		cond_resched();
 		spin_lock(&gate->lock);
 	}
 	spin_unlock(&gate->lock);

@@ -21,7 +21,7 @@ struct kvx_xfer;
  * @lock: for all but @wait
  * @closed: nobody may enter
  * @quiet: closed, and nobody is inside
- * @prepared: how many have joined
+ * @prepared: how many have joined and are not released
  * @running: how many are inside
  * @uses: those who have joined
  * @wait: for @quiet
@@ -44,17 +44,21 @@ struct kvx_gate {
  * @xfer: which transfer
  * @link: in @gate->uses; under its lock
  * @cut: it has been told to end; under that lock
+ * @counted: it is one of @gate->prepared; under that lock
  */
 struct kvx_use {
 	struct kvx_gate *gate;
 	struct kvx_xfer *xfer;
 	struct list_head link;
 	bool cut;
+	bool counted;
 };
 
 void kvx_gate_init(struct kvx_gate *gate, void (*on_quiet)(struct kvx_gate *gate));
 bool kvx_gate_join(struct kvx_gate *gate, struct kvx_use *use, struct kvx_xfer *xfer);
+void kvx_gate_unprepare(struct kvx_use *use);
 void kvx_gate_part(struct kvx_use *use);
+bool kvx_gate_is_cut(struct kvx_use *use);
 bool kvx_gate_enter(struct kvx_gate *gate);
 void kvx_gate_leave(struct kvx_gate *gate);
 u32 kvx_gate_close_unused(struct kvx_gate *gate);

@@ -30,7 +30,7 @@ static void kvx_grant_free(struct kref *ref)
  * kvx_grant_put() - drop a reference
  * @grant: the grant; may be NULL
  *
- * Context: process, may sleep.
+ * Context: process; may sleep, unless the caller has a reference to the layout.
  */
 void kvx_grant_put(struct kvx_grant *grant)
 {
@@ -87,16 +87,31 @@ static void kvx_grant_unlist(struct kvx_grant *grant)
  */
 void kvx_grants_close(struct kvx_registered *reg)
 {
-	struct kvx_grant *grant;
+	struct kvx_grant *grant, *next;
 
 	spin_lock(&reg->grants_lock);
 	reg->grants_closed = true;
-	while ((grant = list_first_entry_or_null(&reg->grants, struct kvx_grant, link))) {
+	list_for_each_entry_safe(grant, next, &reg->grants, link) {
 		list_del_init(&grant->link);
 		reg->nr_grants--;
-		spin_unlock(&reg->grants_lock);
 		kvx_grant_put(grant);
-		spin_lock(&reg->grants_lock);
+	}
+	spin_unlock(&reg->grants_lock);
+}
+
+/* Those whose time is over make room for others; who has imported them has them still. */
+static void kvx_grants_prune(struct kvx_registered *reg)
+{
+	const u64 now = ktime_get_ns();
+	struct kvx_grant *grant, *next;
+
+	spin_lock(&reg->grants_lock);
+	list_for_each_entry_safe(grant, next, &reg->grants, link) {
+		if (now < grant->expires_ns)
+			continue;
+		list_del_init(&grant->link);
+		reg->nr_grants--;
+		kvx_grant_put(grant);
 	}
 	spin_unlock(&reg->grants_lock);
 }
@@ -145,6 +160,8 @@ int kvx_grant(struct kvx_agent *agent, struct kvxfer_grant *cmd, struct kvx_gran
 	    check_add_overflow(ktime_get_ns(), cmd->expires_ns, &grant->expires_ns))
 		grant->expires_ns = U64_MAX;
 	get_random_bytes(grant->key, sizeof(grant->key));
+	if (READ_ONCE(reg->nr_grants) >= KVXFER_GRANTS_MAX)
+		kvx_grants_prune(reg);
 	spin_lock(&reg->grants_lock);
 	if (reg->grants_closed)
 		err = kvx_refuse(&cmd->hdr, -ESTALE, KVXFER_REASON_HANDLE_STALE, 0);
@@ -268,8 +285,10 @@ static void kvx_import_free(struct kvx_import *import)
 
 	if (!import)
 		return;
-	xa_for_each(&import->grants, id, grant)
+	xa_for_each(&import->grants, id, grant) {
 		kvx_grant_put(grant);
+		cond_resched();
+	}
 	xa_destroy(&import->grants);
 	kfree(import);
 }
@@ -353,9 +372,13 @@ static int kvx_import_place(struct kvx_agent *agent, struct kvx_import *import,
 	*before = xa_load(&agent->imports, import->worker_id);
 	if (*before && (*before)->epoch == import->epoch)
 		err = kvx_refuse(hdr, -EEXIST, KVXFER_REASON_PEER_LOADED, 0);
+	else if (!*before && agent->nr_imports >= KVXFER_PEERS_MAX)
+		err = kvx_refuse(hdr, -ENOSPC, KVXFER_REASON_PEER_MANY, agent->nr_imports);
 	else
 		err = xa_err(xa_store(&agent->imports, import->worker_id, import,
 				      GFP_KERNEL_ACCOUNT));
+	if (!err && !*before)
+		agent->nr_imports++;
 	mutex_unlock(&agent->imports_lock);
 	return err;
 }
@@ -422,6 +445,7 @@ int kvx_layout_forget(struct kvx_agent *agent, struct kvxfer_layout_forget *cmd)
 
 	mutex_lock(&agent->imports_lock);
 	import = xa_erase(&agent->imports, cmd->worker_id);
+	agent->nr_imports -= !!import;
 	mutex_unlock(&agent->imports_lock);
 	if (!import)
 		return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_PEER_UNKNOWN, 0);
@@ -440,7 +464,9 @@ void kvx_imports_drop(struct kvx_agent *agent)
 	struct kvx_import *import;
 	unsigned long worker_id;
 
-	xa_for_each(&agent->imports, worker_id, import)
+	xa_for_each(&agent->imports, worker_id, import) {
 		kvx_import_free(import);
+		cond_resched();
+	}
 	xa_destroy(&agent->imports);
 }

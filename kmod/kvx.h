@@ -21,6 +21,9 @@
  *	mapped for a device, without it when a device comes or goes or the CPU begins and ends; no
  *	lock of ours is taken inside. Process context only.
  *
+ * kvx_pool.cpu_lock (mutex, dmabuf.c)
+ *	Who uses a dma-buf's mapping. The exporter's locks are inside. Process context only.
+ *
  * kvx_quota_lock (mutex, quota.c)
  *	The users' accounts. Process context only.
  *
@@ -39,8 +42,9 @@
  *	Where a transfer is, and what it has for its run. How a run ends is told under it: to the
  *	ring and to the note's receiver, so both of their locks are inside. Process context only.
  *
- * kvx_ring.lock (spinlock, ring.c), kvx_notes.lock (spinlock, note.c)
- *	An agent's completions; its notes. Process context only.
+ * kvx_ring.lock (spinlock, ring.c), kvx_notes.lock (spinlock, note.c), kvx_cost_lock (cost.c)
+ *	An agent's completions; its notes; what transfers took. None is taken inside another of
+ *	these. Process context only.
  *
  * kvx_copy_lock (spinlock, copy.c), kvx_copy_part.lock (spinlock, copy.c)
  *	Which copies wait for a CPU; the bytes that one CPU writes. Neither is taken inside another
@@ -105,13 +109,13 @@ struct kvx_ring;
  * @layouts: the layouts it has registered, by their ids
  * @layout_ids: how many ids have been given; they are never given again
  * @imports: what it has imported of other agents, by their worker_ids
- * @imports_lock: held while that changes
+ * @nr_imports: how many agents those are
+ * @imports_lock: held while these are used
  * @xfers: its transfers, by the slots of their numbers
  * @xfer_last: the last number that a transfer was given
  * @states: pages of the transfers' states, as they are shown; see ring.c
  * @ring: its completions; set once
- * @notes: that have come
- * @notes_out: how many of those it has sent have not been received
+ * @notes: that have come, and how many of its own are on their way
  * @copies: its copies that wait for a CPU
  * @wait: where poll and XFER_WAIT sleep
  */
@@ -127,13 +131,13 @@ struct kvx_agent {
 	struct xarray layouts;
 	atomic_t layout_ids;
 	struct xarray imports;
+	u32 nr_imports;
 	struct mutex imports_lock;	/* see above */
 	struct xarray xfers;
 	atomic_t xfer_last;
 	unsigned long states[KVXFER_XFERS_MAX * sizeof(u32) / PAGE_SIZE];
 	struct kvx_ring *ring;
 	struct kvx_notes notes;
-	atomic_t notes_out;
 	struct kvx_copy_queue copies;
 	wait_queue_head_t wait;
 };

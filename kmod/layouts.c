@@ -423,6 +423,8 @@ void kvx_layouts_drop(struct kvx_agent *agent)
 		kvx_gate_close(&reg->gate);
 		kvx_xfers_cut(&reg->gate);
 		kvx_grants_close(reg);
+		/* Others look into the table, to import: what it has is alive. */
+		xa_erase(&agent->layouts, id);
 		kvx_layout_put(reg);
 		cond_resched();
 	}

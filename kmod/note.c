@@ -17,9 +17,6 @@
 #include "kvx.h"
 #include "ring.h"
 
-/* Where senders wait for room, whoever's. */
-static DECLARE_WAIT_QUEUE_HEAD(kvx_notes_room);
-
 /**
  * kvx_notes_init() - an agent's
  * @notes: to be set
@@ -30,6 +27,7 @@ void kvx_notes_init(struct kvx_notes *notes)
 {
 	spin_lock_init(&notes->lock);
 	INIT_LIST_HEAD(&notes->list);
+	init_waitqueue_head(&notes->room);
 }
 
 /**
@@ -107,14 +105,39 @@ void kvx_note_free(struct kvx_note *note)
 	kfree(note);
 }
 
-/* Returns 0, -EAGAIN or -ENOENT. */
+/* Of the sender's own limit. */
+static bool kvx_note_take_out(struct kvx_notes *from, u32 bytes)
+{
+	bool ok;
+
+	spin_lock(&from->lock);
+	ok = from->out < KVX_NOTES_OUT_MAX && from->out_bytes + bytes <= KVX_NOTES_OUT_BYTES_MAX;
+	if (ok) {
+		from->out++;
+		from->out_bytes += bytes;
+	}
+	spin_unlock(&from->lock);
+	return ok;
+}
+
+static void kvx_note_put_out(struct kvx_notes *from, u32 bytes)
+{
+	spin_lock(&from->lock);
+	from->out--;
+	from->out_bytes -= bytes;
+	spin_unlock(&from->lock);
+	if (wq_has_sleeper(&from->room))
+		wake_up_all(&from->room);
+}
+
+/* Returns 0, -EAGAIN (the receiver has no room), -EDQUOT (the sender has too many) or -ENOENT. */
 static int kvx_note_try_reserve(struct kvx_note *note)
 {
 	struct kvx_notes *notes = &note->to->notes;
 	int err = 0;
 
-	if (!atomic_add_unless(&note->from->notes_out, 1, KVX_NOTES_OUT_MAX))
-		return -EAGAIN;
+	if (!kvx_note_take_out(&note->from->notes, note->bytes))
+		return -EDQUOT;
 	spin_lock(&notes->lock);
 	if (notes->closed) {
 		err = -ENOENT;
@@ -127,14 +150,15 @@ static int kvx_note_try_reserve(struct kvx_note *note)
 	}
 	spin_unlock(&notes->lock);
 	if (err)
-		atomic_dec(&note->from->notes_out);
+		kvx_note_put_out(&note->from->notes, note->bytes);
 	return err;
 }
 
 static int kvx_note_refuse(struct kvxfer_hdr *hdr, int err)
 {
-	return kvx_refuse(hdr, err, err == -ENOENT ? KVXFER_REASON_NOTE_AGENT :
-						     KVXFER_REASON_NOTE_FULL, 0);
+	if (err == -ENOENT)
+		return kvx_refuse(hdr, err, KVXFER_REASON_NOTE_AGENT, 0);
+	return kvx_refuse(hdr, -EAGAIN, KVXFER_REASON_NOTE_FULL, err == -EDQUOT);
 }
 
 /**
@@ -166,9 +190,9 @@ void kvx_note_unreserve(struct kvx_note *note)
 	notes->held--;
 	notes->held_bytes -= note->bytes;
 	spin_unlock(&notes->lock);
-	atomic_dec(&note->from->notes_out);
-	if (wq_has_sleeper(&kvx_notes_room))
-		wake_up_all(&kvx_notes_room);
+	if (wq_has_sleeper(&notes->room))
+		wake_up_all(&notes->room);
+	kvx_note_put_out(&note->from->notes, note->bytes);
 	kvx_note_free(note);
 }
 
@@ -186,6 +210,7 @@ bool kvx_note_deliver(struct kvx_note *note)
 	bool closed;
 
 	note->sent_ns = ktime_get_ns();
+	note->worker_id = READ_ONCE(note->from->worker_id);
 	spin_lock(&notes->lock);
 	closed = notes->closed;
 	if (!closed) {
@@ -194,7 +219,7 @@ bool kvx_note_deliver(struct kvx_note *note)
 		if (notes->nr > KVX_NOTES_MAX)
 			notes->overflows++;
 		/* Still under the lock: the receiver cannot take the note, nor go, before. */
-		kvx_agent_wake(to);
+		kvx_agent_signal(to);
 	}
 	spin_unlock(&notes->lock);
 	if (closed)
@@ -233,13 +258,23 @@ void kvx_notes_close(struct kvx_agent *agent)
 	spin_unlock(&notes->lock);
 	list_for_each_entry_safe(note, next, &left, link)
 		kvx_note_unreserve(note);
-	wake_up_all(&kvx_notes_room);
+	wake_up_all(&notes->room);
 }
 
-static bool kvx_note_got_room(struct kvx_note *note, int *got)
+/* Wait where there is something to wait for: here, or for the sender's own to be taken elsewhere. */
+static int kvx_note_wait_for_room(struct kvx_note *note)
 {
-	*got = kvx_note_try_reserve(note);
-	return *got != -EAGAIN;
+	int got, now = kvx_note_try_reserve(note);
+	struct kvx_notes *where;
+
+	while (now == -EAGAIN || now == -EDQUOT) {
+		got = now;
+		where = got == -EAGAIN ? &note->to->notes : &note->from->notes;
+		if (wait_event_interruptible(where->room,
+					     (now = kvx_note_try_reserve(note)) != got))
+			return -EINTR;
+	}
+	return now;
 }
 
 /**
@@ -253,7 +288,7 @@ static bool kvx_note_got_room(struct kvx_note *note, int *got)
 int kvx_note_send(struct kvx_agent *agent, struct kvxfer_note_send *cmd)
 {
 	struct kvx_note *note;
-	int err, got = -EAGAIN;
+	int err;
 
 	err = kvx_abi_check_unused(&cmd->hdr, &cmd->note.reserved, sizeof(cmd->note.reserved),
 				   offsetof(struct kvxfer_note_send, note.reserved));
@@ -262,18 +297,11 @@ int kvx_note_send(struct kvx_agent *agent, struct kvxfer_note_send *cmd)
 	note = kvx_note_make(agent, &cmd->note, &cmd->hdr);
 	if (IS_ERR(note))
 		return PTR_ERR(note);
-	if (cmd->hdr.flags & KVXFER_NOTE_SEND_WAIT) {
-		err = wait_event_interruptible(kvx_notes_room, kvx_note_got_room(note, &got));
-		if (err)
-			err = -EINTR;
-	} else {
-		got = kvx_note_try_reserve(note);
-	}
-	if (!err && got)
-		err = kvx_note_refuse(&cmd->hdr, got);
+	err = cmd->hdr.flags & KVXFER_NOTE_SEND_WAIT ? kvx_note_wait_for_room(note) :
+						       kvx_note_try_reserve(note);
 	if (err) {
 		kvx_note_free(note);
-		return err;
+		return err == -EINTR ? err : kvx_note_refuse(&cmd->hdr, err);
 	}
 	if (!kvx_note_deliver(note))
 		return kvx_note_refuse(&cmd->hdr, -ENOENT);
@@ -288,7 +316,7 @@ static u32 kvx_note_room(const struct kvx_note *note)
 static int kvx_note_put_user(const struct kvx_note *note, u8 __user *at)
 {
 	const struct kvxfer_note head = {
-		.worker_id = note->from->worker_id,
+		.worker_id = note->worker_id,
 		.epoch = note->from->epoch,
 		.sent_ns = note->sent_ns,
 		.bytes = note->bytes,

@@ -5,20 +5,23 @@
 
 #include <linux/list.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/kvxfer.h>
 
 struct kvx_agent;
 
-/* What an agent may have waiting for it, and what it may have waiting for others. */
+/* What an agent may have waiting for it; and what it may have waiting for others, a part of that. */
 #define KVX_NOTES_MAX		4096
 #define KVX_NOTES_BYTES_MAX	(4U << 20)
-#define KVX_NOTES_OUT_MAX	1024
+#define KVX_NOTES_OUT_MAX	(KVX_NOTES_MAX / 16)
+#define KVX_NOTES_OUT_BYTES_MAX	(KVX_NOTES_BYTES_MAX / 16)
 
 /**
  * struct kvx_note - bytes from one agent to another
  * @link: in the receiver's queue, or in the list of those being received
  * @from: who sends it, with a reference
  * @to: who shall have it, with a reference
+ * @worker_id: of the sender, when it was sent
  * @sent_ns: when
  * @bytes: how many
  * @data: they
@@ -27,20 +30,24 @@ struct kvx_note {
 	struct list_head link;
 	struct kvx_agent *from;
 	struct kvx_agent *to;
+	u64 worker_id;
 	u64 sent_ns;
 	u32 bytes;
 	u8 data[];
 };
 
 /**
- * struct kvx_notes - what waits for an agent
+ * struct kvx_notes - what waits for an agent, and for others of it
  * @lock: for what follows
  * @list: the notes, in order
  * @nr: how many
  * @held: for how many there is room: @nr, and those that are on their way
  * @held_bytes: for how many bytes
+ * @out: how many of its own are on their way, or wait at others
+ * @out_bytes: how many bytes those are
  * @overflows: how often more came than there was room for; never
  * @closed: the agent has gone
+ * @room: where those wait who wait for room here, or for room for more of its own
  */
 struct kvx_notes {
 	spinlock_t lock;		/* see above */
@@ -48,8 +55,11 @@ struct kvx_notes {
 	u32 nr;
 	u32 held;
 	u32 held_bytes;
+	u32 out;
+	u32 out_bytes;
 	u32 overflows;
 	bool closed;
+	wait_queue_head_t room;
 };
 
 void kvx_notes_init(struct kvx_notes *notes);

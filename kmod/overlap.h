@@ -13,20 +13,28 @@
 /**
  * struct kvx_overlap - a look at a shape
  * @shape: approved of
+ * @pause: called now and then, as this may take long; says whether to give up. NULL for none
  * @dst_pool: for each pool of the source's layout, which of the destination's it is; KVX_NO_POOL:
  * none
+ * @dst_same: for each pool of the destination's, the first of them that is of the same memory
  * @src_ids: the source's ids, sorted; the caller's room
  * @dst_ids: the destination's
  * @apart: how far the pair of entries was apart that was last found not to meet
  * @apart_valid: there was one
+ * @steps: how many were made
+ * @given_up: @pause has said so, and what was answered since means nothing
  */
 struct kvx_overlap {
 	const struct kvx_shape *shape;
+	bool (*pause)(void);
 	const __u32 *dst_pool;
+	const __u32 *dst_same;
 	__u32 *src_ids;
 	__u32 *dst_ids;
 	__u64 apart;
 	bool apart_valid;
+	__u32 steps;
+	bool given_up;
 };
 
 #define KVX_NO_POOL	(~0U)

@@ -434,7 +434,7 @@ void kvx_pages_count(struct kvx_pages *pages)
 	unsigned int node, order;
 
 	for (index = 0; index < pages->nr; index += run) {
-		run = kvx_pages_run(pages, index);
+		run = kvx_pages_run(pages, index, KVX_SLOT_PAGES);
 		node = page_to_nid(kvx_pages_at(pages, index));
 		pages->node_bytes[min_t(unsigned int, node, KVXFER_NODES - 1)] +=
 			(u64)run << PAGE_SHIFT;

@@ -69,9 +69,10 @@ static inline struct page *kvx_pages_at(const struct kvx_pages *pages, unsigned 
 
 /*
  * The contiguous run of pages that begins at @index, which must lie within: how long it is. It ends
- * with its slot at the latest.
+ * with its slot at the latest, and behind @max pages nobody looks.
  */
-static inline unsigned long kvx_pages_run(const struct kvx_pages *pages, unsigned long index)
+static inline unsigned long kvx_pages_run(const struct kvx_pages *pages, unsigned long index,
+					  unsigned long max)
 {
 	const struct kvx_slot *slot = &pages->slots[index >> KVX_SLOT_ORDER];
 	unsigned long nr = kvx_slot_pages(pages, index >> KVX_SLOT_ORDER), i;
@@ -79,6 +80,7 @@ static inline unsigned long kvx_pages_run(const struct kvx_pages *pages, unsigne
 	index &= KVX_SLOT_PAGES - 1;
 	if (!slot->table)
 		return nr - index;
+	nr = index + min(nr - index, max);
 	for (i = index + 1; i < nr; i++)
 		if (page_to_pfn(slot->table[i]) != page_to_pfn(slot->table[i - 1]) + 1)
 			break;

@@ -73,6 +73,7 @@ static void kvx_pool_free(struct kvx_pool *pool)
 	if (pool->file)
 		fput(pool->file);
 	put_pid(pool->pid);
+	mutex_destroy(&pool->cpu_lock);
 	kvx_quota_pool_freed(bytes);
 	kfree(pool);
 	module_put(THIS_MODULE);
@@ -130,6 +131,7 @@ static struct kvx_pool *kvx_pool_new(enum kvxfer_pool_kind kind)
 	/* A pool has code of ours to run when it dies, whoever holds it. */
 	__module_get(THIS_MODULE);
 	kref_init(&pool->ref);
+	mutex_init(&pool->cpu_lock);
 	INIT_WORK(&pool->free_work, kvx_pool_free_work);
 	pool->kind = kind;
 	pool->page_bytes = PAGE_SIZE;

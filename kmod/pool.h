@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/iosys-map.h>
 #include <linux/kref.h>
+#include <linux/mutex.h>
 #include <linux/workqueue.h>
 
 #include "pages.h"
@@ -36,6 +37,8 @@ struct pid;
  * @file: the memfd
  * @dmabuf: the dma-buf; then there are no @pages
  * @map: where the kernel sees it
+ * @cpu_lock: held while that comes into use or goes out of it
+ * @cpu_users: how many use it; under @cpu_lock
  * @mm: whose pinned_vm is charged
  * @quota: of the user who made it; until it is retired
  * @name: padded with NUL; empty for none
@@ -63,6 +66,8 @@ struct kvx_pool {
 	struct file *file;
 	struct dma_buf *dmabuf;
 	struct iosys_map map;
+	struct mutex cpu_lock;		/* see above */
+	u32 cpu_users;
 	struct mm_struct *mm;
 	struct kvx_quota *quota;
 	char name[KVXFER_NAME_MAX];
@@ -118,8 +123,8 @@ struct dma_buf *kvx_dmabuf_export(struct kvx_pool *pool);
 struct kvx_pool *kvx_dmabuf_pool(const struct dma_buf *dmabuf);
 int kvx_dmabuf_map(struct kvx_pool *pool, struct kvxfer_hdr *hdr);
 void kvx_dmabuf_drop(struct kvx_pool *pool);
-int kvx_dmabuf_begin(struct kvx_pool *pool, bool write);
-void kvx_dmabuf_end(struct kvx_pool *pool, bool write);
+int kvx_dmabuf_begin(struct kvx_pool *pool);
+void kvx_dmabuf_end(struct kvx_pool *pool);
 
 /* pool_map.c */
 void kvx_pool_show(struct kvx_pool *pool, struct vm_area_struct *vma);

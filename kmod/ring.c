@@ -209,19 +209,30 @@ bool kvx_ring_flush(struct kvx_agent *agent)
 }
 
 /**
- * kvx_agent_wake() - something has come for the agent's program: a completion or a note
+ * kvx_agent_wake() - something has changed that a thread of the agent may wait for
  * @agent: the agent
  *
  * Context: process.
  */
 void kvx_agent_wake(struct kvx_agent *agent)
 {
+	if (wq_has_sleeper(&agent->wait))
+		wake_up_poll(&agent->wait, EPOLLIN | EPOLLRDNORM | EPOLLRDBAND);
+}
+
+/**
+ * kvx_agent_signal() - something has come for the agent's program: a completion or a note
+ * @agent: the agent, which is not closed, nor can it be meanwhile
+ *
+ * Context: process.
+ */
+void kvx_agent_signal(struct kvx_agent *agent)
+{
 	struct kvx_ring *ring = kvx_ring_of(agent);
 
 	if (ring && ring->event)
 		kvx_eventfd_signal(ring->event);
-	if (wq_has_sleeper(&agent->wait))
-		wake_up_poll(&agent->wait, EPOLLIN | EPOLLRDNORM | EPOLLRDBAND);
+	kvx_agent_wake(agent);
 }
 
 /*

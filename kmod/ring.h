@@ -49,6 +49,7 @@ bool kvx_ring_flush(struct kvx_agent *agent);
 void kvx_ring_free(struct kvx_agent *agent);
 
 u32 *kvx_state_word(struct kvx_agent *agent, u32 xfer);
+void kvx_agent_signal(struct kvx_agent *agent);
 void kvx_agent_wake(struct kvx_agent *agent);
 int kvx_ring_mmap(struct kvx_agent *agent, struct vm_area_struct *vma);
 

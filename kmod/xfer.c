@@ -30,6 +30,9 @@
 #include "xfer.h"
 #include "xfer_state.h"
 
+/* How far one look at a deadline may be from the next. */
+#define KVX_XFER_TIMER_MAX	(3600 * HZ)
+
 static struct workqueue_struct *kvx_xfer_wq;
 
 static_assert(sizeof(struct kvx_xfer) + KVX_COPY_PARTS_MAX * sizeof(struct kvx_copy_part) <=
@@ -77,8 +80,15 @@ static struct kvx_xfer *kvx_xfer_get_slot(struct kvx_agent *agent, u32 slot)
 	return xfer;
 }
 
-/* Returns the transfer with a reference, or NULL. */
-static struct kvx_xfer *kvx_xfer_get(struct kvx_agent *agent, u32 id)
+/**
+ * kvx_xfer_get() - a transfer of an agent
+ * @agent: the agent
+ * @id: its number
+ *
+ * Context: process.
+ * Return: the transfer with a reference, or NULL.
+ */
+struct kvx_xfer *kvx_xfer_get(struct kvx_agent *agent, u32 id)
 {
 	struct kvx_xfer *xfer = kvx_xfer_get_slot(agent, KVXFER_XFER_SLOT(id));
 
@@ -101,6 +111,35 @@ static void __kvx_xfer_show(struct kvx_xfer *xfer)
 			  (xfer->id & 0xffff0000U) | state);
 }
 
+/* Its owner is done with it. The caller has a reference. Returns false when it was before. */
+static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
+{
+	bool ok, active;
+	int i;
+
+	spin_lock(&xfer->lock);
+	ok = kvx_xfer_step(&xfer->state, KVX_XFER_RELEASE);
+	active = ok && kvx_xfer_state_active(xfer->state);
+	if (active)
+		WRITE_ONCE(xfer->copy.stop, true);
+	spin_unlock(&xfer->lock);
+	if (!ok)
+		return false;
+	if (active)
+		kvx_copy_stop(&xfer->copy);
+	for (i = 0; i < KVX_XFER_GATES; i++)
+		kvx_gate_unprepare(&xfer->uses[i]);
+	/* From here on it is gone for whoever looks. */
+	spin_lock(&xfer->lock);
+	__kvx_xfer_show(xfer);
+	spin_unlock(&xfer->lock);
+	kvx_agent_wake(xfer->agent);
+	/* And from here on its number may be another's. */
+	xa_erase(&xfer->agent->xfers, KVXFER_XFER_SLOT(xfer->id));
+	kvx_xfer_put(xfer);
+	return true;
+}
+
 /*
  * --- a run's end --------------------------------------------------------------------------------
  */
@@ -108,9 +147,22 @@ static void __kvx_xfer_show(struct kvx_xfer *xfer)
 static void kvx_xfer_end_cpu(struct kvx_xfer *xfer, u32 nr_src, u32 nr_dst)
 {
 	while (nr_dst)
-		kvx_dmabuf_end(xfer->dst->pools[--nr_dst], true);
+		kvx_dmabuf_end(xfer->dst->pools[--nr_dst]);
 	while (nr_src)
-		kvx_dmabuf_end(xfer->src->pools[--nr_src], false);
+		kvx_dmabuf_end(xfer->src->pools[--nr_src]);
+}
+
+/* Its deadline is nothing to it any more. */
+static void kvx_xfer_untime(struct kvx_xfer *xfer)
+{
+	bool timed;
+
+	spin_lock(&xfer->lock);
+	timed = xfer->timed;
+	xfer->timed = false;
+	spin_unlock(&xfer->lock);
+	if (timed && cancel_delayed_work(&xfer->deadline))
+		kvx_xfer_put(xfer);
 }
 
 /* Nothing touches its blocks any more: the last thing that happens to a run. */
@@ -123,9 +175,10 @@ static void kvx_xfer_quiet(struct kvx_copy *copy)
 
 	if (xfer->src->dmabufs || xfer->dst->dmabufs)
 		kvx_xfer_end_cpu(xfer, xfer->src->nr_pools, xfer->dst->nr_pools);
-	if (xfer->timed && cancel_delayed_work(&xfer->deadline))
-		kvx_xfer_put(xfer);
-	xfer->timed = false;
+	kvx_xfer_untime(xfer);
+	/* Whoever is told of its end may unregister its layouts. */
+	for (i = 0; xfer->once && i < KVX_XFER_GATES; i++)
+		kvx_gate_unprepare(&xfer->uses[i]);
 
 	spin_lock(&xfer->lock);
 	WARN_ON_ONCE(!kvx_xfer_step(&xfer->state, KVX_XFER_QUIET));
@@ -149,22 +202,23 @@ static void kvx_xfer_quiet(struct kvx_copy *copy)
 		kfree(xfer->entry);
 		once = false;
 	} else {
+		__kvx_xfer_show(xfer);
 		if (xfer->entry) {
 			xfer->entry->completion = *result;
 			kvx_ring_put(xfer->agent, xfer->entry);
+			kvx_agent_signal(xfer->agent);
 		}
-		__kvx_xfer_show(xfer);
-		kvx_agent_wake(xfer->agent);
 	}
 	xfer->entry = NULL;
 	spin_unlock(&xfer->lock);
+	kvx_agent_wake(xfer->agent);
 
 	/* It may run again already: from here on only what is constant is used. */
 	for (i = 0; i < KVX_XFER_GATES; i++)
 		if (xfer->uses[i].gate)
 			kvx_gate_leave(xfer->uses[i].gate);
 	if (once)
-		kvx_xfer_undo(xfer->agent, xfer->id);
+		kvx_xfer_let_go(xfer);
 	kvx_xfer_put(xfer);
 }
 
@@ -172,14 +226,17 @@ static void kvx_xfer_quiet(struct kvx_copy *copy)
 static void kvx_xfer_stop(struct kvx_xfer *xfer, enum kvx_xfer_event event, u32 error, u32 reason)
 {
 	bool active;
+	u32 was;
 
 	spin_lock(&xfer->lock);
-	if (xfer->state == KVXFER_XFER_RUNNING) {
+	was = xfer->state;
+	/* That of an earlier run comes to nothing. */
+	active = (event != KVX_XFER_EXPIRE || ktime_get_ns() >= xfer->copy.deadline_ns) &&
+		 kvx_xfer_step(&xfer->state, event) && kvx_xfer_state_active(xfer->state);
+	/* Only the first cause counts; and what is released has no word any more. */
+	if (xfer->state != was) {
 		xfer->error = error;
 		xfer->reason = reason;
-	}
-	active = kvx_xfer_step(&xfer->state, event) && kvx_xfer_state_active(xfer->state);
-	if (active) {
 		WRITE_ONCE(xfer->copy.stop, true);
 		__kvx_xfer_show(xfer);
 	}
@@ -200,13 +257,32 @@ static void kvx_xfer_fail(struct kvx_copy *copy)
 		      KVXFER_REASON_XFER_MEMORY);
 }
 
+/* Have @deadline called when it is time. The caller gives a reference, which is not the last. */
+static void kvx_xfer_time(struct kvx_xfer *xfer)
+{
+	const u64 now = ktime_get_ns(), then = READ_ONCE(xfer->copy.deadline_ns);
+	const u64 jiffies_left = nsecs_to_jiffies64(then > now ? then - now : 0) + 1;
+
+	/* It may wait already: by an earlier run's, which has seen that there is a later one. */
+	if (!queue_delayed_work(kvx_xfer_wq, &xfer->deadline,
+				min_t(u64, jiffies_left, KVX_XFER_TIMER_MAX)))
+		kvx_xfer_put(xfer);
+}
+
 static void kvx_xfer_deadline(struct work_struct *work)
 {
 	struct kvx_xfer *xfer = container_of(to_delayed_work(work), struct kvx_xfer, deadline);
+	bool again;
 
-	/* That of an earlier run may come late. */
-	if (ktime_get_ns() >= READ_ONCE(xfer->copy.deadline_ns))
-		kvx_xfer_expire(&xfer->copy);
+	spin_lock(&xfer->lock);
+	/* Timers do not reach as far as deadlines may. */
+	again = xfer->timed && ktime_get_ns() < xfer->copy.deadline_ns;
+	if (again)
+		kvx_xfer_time(xfer);
+	spin_unlock(&xfer->lock);
+	if (again)
+		return;
+	kvx_xfer_expire(&xfer->copy);
 	kvx_xfer_put(xfer);
 }
 
@@ -232,33 +308,6 @@ void kvx_xfers_cut(struct kvx_gate *gate)
 	kvx_gate_cut(gate, kvx_xfer_of_use, kvx_xfer_cut);
 }
 
-/* Its owner is done with it. The caller has a reference. Returns false when it was before. */
-static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
-{
-	struct kvx_agent *agent = xfer->agent;
-	bool ok, active;
-
-	spin_lock(&xfer->lock);
-	ok = kvx_xfer_step(&xfer->state, KVX_XFER_RELEASE);
-	active = ok && kvx_xfer_state_active(xfer->state);
-	if (active)
-		WRITE_ONCE(xfer->copy.stop, true);
-	if (ok) {
-		__kvx_xfer_show(xfer);
-		/* Who waits for it waits no longer. */
-		kvx_agent_wake(agent);
-	}
-	spin_unlock(&xfer->lock);
-	if (!ok)
-		return false;
-	if (active)
-		kvx_copy_stop(&xfer->copy);
-	/* From here on its number may be another's. */
-	xa_erase(&agent->xfers, KVXFER_XFER_SLOT(xfer->id));
-	kvx_xfer_put(xfer);
-	return true;
-}
-
 /*
  * --- a run's beginning --------------------------------------------------------------------------
  */
@@ -269,9 +318,9 @@ static int kvx_xfer_begin_cpu(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr)
 	int err = 0;
 
 	for (nr_src = 0; nr_src < xfer->src->nr_pools && !err; nr_src++)
-		err = kvx_dmabuf_begin(xfer->src->pools[nr_src], false);
+		err = kvx_dmabuf_begin(xfer->src->pools[nr_src]);
 	for (; nr_dst < xfer->dst->nr_pools && !err; nr_dst++)
-		err = kvx_dmabuf_begin(xfer->dst->pools[nr_dst], true);
+		err = kvx_dmabuf_begin(xfer->dst->pools[nr_dst]);
 	if (!err)
 		return 0;
 	/* The one that failed has not begun. */
@@ -280,6 +329,10 @@ static int kvx_xfer_begin_cpu(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr)
 	else
 		nr_src--;
 	kvx_xfer_end_cpu(xfer, nr_src, nr_dst);
+	if (err == -EINTR)
+		return kvx_refuse(hdr, err, KVXFER_REASON_INTERRUPTED, 0);
+	if (err == -EAGAIN)
+		return kvx_refuse(hdr, err, KVXFER_REASON_DMABUF_BUSY, 0);
 	return kvx_refuse(hdr, -EIO, KVXFER_REASON_DMABUF_CPU, -err);
 }
 
@@ -361,8 +414,8 @@ static int kvx_xfer_begin(struct kvx_xfer *xfer, struct kvx_note *note, struct k
 	const u64 now = ktime_get_ns();
 	struct kvx_ring_entry *entry;
 	bool reserved = false;
-	u64 deadline_ns, left;
-	int err;
+	u64 deadline_ns;
+	int err, i;
 
 	entry = kvx_ring_reserve(xfer->agent, hdr);
 	if (IS_ERR(entry)) {
@@ -397,12 +450,15 @@ static int kvx_xfer_begin(struct kvx_xfer *xfer, struct kvx_note *note, struct k
 	if (err)
 		goto err_end_cpu;
 	if (!(xfer->flags & KVXFER_COMPLETION_INLINE)) {
-		left = deadline_ns - now;
 		kref_get(&xfer->ref);
+		spin_lock(&xfer->lock);
 		xfer->timed = true;
-		queue_delayed_work(kvx_xfer_wq, &xfer->deadline,
-				   min_t(u64, nsecs_to_jiffies64(left) + 1, MAX_JIFFY_OFFSET));
+		kvx_xfer_time(xfer);
+		spin_unlock(&xfer->lock);
 	}
+	for (i = 0; i < KVX_XFER_GATES; i++)
+		if (kvx_gate_is_cut(&xfer->uses[i]))
+			kvx_xfer_stop(xfer, KVX_XFER_FAIL, ESTALE, KVXFER_REASON_XFER_CUT);
 	kvx_copy_begin(&xfer->copy, &xfer->shape);
 	return 0;
 
@@ -420,8 +476,14 @@ err_free:
 	return err;
 }
 
-/* How it ended, or where it is. */
-static void kvx_xfer_report(struct kvx_xfer *xfer, struct kvxfer_completion *result)
+/**
+ * kvx_xfer_report() - how it ended, or where it is
+ * @xfer: the transfer
+ * @result: set to that
+ *
+ * Context: process.
+ */
+void kvx_xfer_report(struct kvx_xfer *xfer, struct kvxfer_completion *result)
 {
 	spin_lock(&xfer->lock);
 	if (kvx_xfer_state_active(xfer->state) || xfer->state == KVXFER_XFER_IDLE)
@@ -529,14 +591,6 @@ int kvx_xfer_prep(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd)
 	return err;
 }
 
-/* For whoever waits: nothing more will be told of it. */
-static bool kvx_xfer_has_ended(struct kvx_xfer *xfer)
-{
-	const u32 state = READ_ONCE(xfer->state);
-
-	return kvx_xfer_state_ended(state) || state == KVXFER_XFER_RELEASING;
-}
-
 /**
  * kvx_xfer_exec() - KVXFER_IOC_XFER_EXEC
  * @agent: who asks
@@ -590,11 +644,6 @@ void kvx_xfer_undo(struct kvx_agent *agent, u32 id)
 	kvx_xfer_put(xfer);
 }
 
-static int kvx_xfer_unknown(struct kvxfer_hdr *hdr, u32 index)
-{
-	return kvx_refuse(hdr, -ENOENT, KVXFER_REASON_XFER_UNKNOWN, index);
-}
-
 /**
  * kvx_xfer_post() - KVXFER_IOC_XFER_POST
  * @agent: who asks
@@ -618,14 +667,17 @@ int kvx_xfer_post(struct kvx_agent *agent, struct kvxfer_xfer_post *cmd)
 	if (IS_ERR(note))
 		return PTR_ERR(note);
 	xfer = kvx_xfer_get(agent, cmd->xfer);
-	if (!xfer) {
+	/* One that releases itself is nobody's to post. */
+	if (xfer && !xfer->once) {
+		err = kvx_xfer_begin(xfer, note, &cmd->hdr);
+		if (!err)
+			kvx_xfer_report(xfer, &cmd->out_result);
+	} else {
 		kvx_note_free(note);
-		return kvx_xfer_unknown(&cmd->hdr, 0);
+		err = kvx_xfer_unknown(&cmd->hdr, 0);
 	}
-	err = kvx_xfer_begin(xfer, note, &cmd->hdr);
-	if (!err)
-		kvx_xfer_report(xfer, &cmd->out_result);
-	kvx_xfer_put(xfer);
+	if (xfer)
+		kvx_xfer_put(xfer);
 	return err;
 }
 
@@ -698,141 +750,6 @@ int kvx_xfer_cost(struct kvx_agent *agent, struct kvxfer_xfer_cost *cmd)
 	cmd->out_margin_ns = cost.margin_ns;
 	cmd->out_samples = cost.samples;
 	kvx_xfer_put(xfer);
-	return err;
-}
-
-/* What a waiting thread waits for. */
-struct kvx_xfer_set {
-	struct kvx_xfer **xfers;
-	u32 nr;
-	u32 ended;
-	u32 first;
-	bool any;
-};
-
-/* Those before @first have all been seen to have ended when all are waited for. */
-static bool kvx_xfer_set_ready(struct kvx_xfer_set *set)
-{
-	u32 i;
-
-	if (!set->any) {
-		while (set->ended < set->nr && kvx_xfer_has_ended(set->xfers[set->ended]))
-			set->ended++;
-		return set->ended == set->nr;
-	}
-	for (i = 0; i < set->nr; i++)
-		if (kvx_xfer_has_ended(set->xfers[i]))
-			return true;
-	return false;
-}
-
-/* How many, and which first: as it is now. */
-static void kvx_xfer_set_count(struct kvx_xfer_set *set)
-{
-	u32 i;
-
-	set->ended = 0;
-	set->first = 0;
-	for (i = set->nr; i > 0; i--)
-		if (kvx_xfer_has_ended(set->xfers[i - 1])) {
-			set->ended++;
-			set->first = i - 1;
-		}
-}
-
-static int kvx_xfer_set_find(struct kvx_agent *agent, struct kvx_xfer_set *set,
-			     struct kvxfer_xfer_wait *cmd)
-{
-	const u32 __user *uids = u64_to_user_ptr(cmd->xfers);
-	struct kvx_xfer *xfer;
-	u32 id;
-
-	for (; set->nr < cmd->nr; set->nr++) {
-		if (get_user(id, &uids[set->nr]))
-			return -EFAULT;
-		xfer = kvx_xfer_get(agent, id);
-		if (!xfer)
-			return kvx_xfer_unknown(&cmd->hdr, set->nr);
-		set->xfers[set->nr] = xfer;
-		if (READ_ONCE(xfer->state) == KVXFER_XFER_IDLE) {
-			set->nr++;
-			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_XFER_STATE,
-					  KVXFER_XFER_IDLE);
-		}
-	}
-	return 0;
-}
-
-static int kvx_xfer_set_report(const struct kvx_xfer_set *set, u64 results)
-{
-	struct kvxfer_completion __user *uresults = u64_to_user_ptr(results);
-	struct kvxfer_completion result;
-	u32 i;
-
-	for (i = 0; results && i < set->nr; i++) {
-		kvx_xfer_report(set->xfers[i], &result);
-		if (copy_to_user(&uresults[i], &result, sizeof(result)))
-			return -EFAULT;
-	}
-	return 0;
-}
-
-/* Returns 0, -EINTR or -ETIME. */
-static int kvx_xfer_set_wait(struct kvx_agent *agent, struct kvx_xfer_set *set, u64 timeout_ns)
-{
-	int err;
-
-	if (kvx_xfer_set_ready(set))
-		return 0;
-	if (timeout_ns > KTIME_MAX)
-		err = wait_event_interruptible(agent->wait, kvx_xfer_set_ready(set));
-	else
-		err = wait_event_interruptible_hrtimeout(agent->wait, kvx_xfer_set_ready(set),
-							 ns_to_ktime(timeout_ns));
-	return err == -ERESTARTSYS ? -EINTR : err;
-}
-
-/**
- * kvx_xfer_wait() - KVXFER_IOC_XFER_WAIT
- * @agent: who asks
- * @cmd: see &struct kvxfer_xfer_wait
- *
- * Context: process, may sleep for as long as the command says.
- * Return: 0 or what the command promises.
- */
-int kvx_xfer_wait(struct kvx_agent *agent, struct kvxfer_xfer_wait *cmd)
-{
-	struct kvx_xfer_set set = { .any = cmd->hdr.flags & KVXFER_XFER_WAIT_ANY };
-	struct kvx_xfer *few[8];
-	int err, report;
-
-	if (!cmd->nr)
-		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_XFER_EMPTY, 0);
-	if (cmd->nr > KVXFER_XFERS_MAX)
-		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_XFER_IDS, 0);
-	set.xfers = few;
-	if (cmd->nr > ARRAY_SIZE(few)) {
-		set.xfers = kvmalloc_array(cmd->nr, sizeof(*set.xfers), KVX_GFP_LIST);
-		if (!set.xfers)
-			return -ENOMEM;
-	}
-	err = kvx_xfer_set_find(agent, &set, cmd);
-	if (!err) {
-		err = kvx_xfer_set_wait(agent, &set, cmd->timeout_ns);
-		kvx_xfer_set_count(&set);
-		cmd->out_ended = set.ended;
-		cmd->out_index = set.first;
-		cmd->out_reserved = 0;
-		if (err == -ETIME)
-			kvx_refuse(&cmd->hdr, err, KVXFER_REASON_XFER_TIMEOUT, set.ended);
-		report = kvx_xfer_set_report(&set, cmd->results);
-		if (!err)
-			err = report;
-	}
-	while (set.nr)
-		kvx_xfer_put(set.xfers[--set.nr]);
-	if (set.xfers != few)
-		kvfree(set.xfers);
 	return err;
 }
 

@@ -6,9 +6,11 @@
 #include <linux/kref.h>
 #include <linux/workqueue.h>
 
+#include "abi.h"
 #include "copy.h"
 #include "cursor.h"
 #include "gate.h"
+#include "xfer_state.h"
 
 struct kvx_agent;
 struct kvx_grant;
@@ -43,7 +45,7 @@ struct kvx_ring_entry;
  * @run_note: that goes with this run
  * @entry: room for its completion
  * @result: how the last run ended
- * @timed: @deadline waits, with a reference
+ * @timed: @deadline waits, with a reference; under @lock
  * @deadline: what ends a run that takes too long
  * @copy: the local path's
  */
@@ -84,7 +86,20 @@ static inline u32 kvx_xfer_side(int gate)
 /* Law 5: beside its ids, a transfer has this much. */
 #define KVX_XFER_BYTES_MAX	4096
 
-/* xfer.c, for xfer_prep.c */
+/* For whoever waits: nothing more will come of it. */
+static inline bool kvx_xfer_has_ended(const struct kvx_xfer *xfer)
+{
+	return kvx_xfer_state_ended(READ_ONCE(xfer->state));
+}
+
+static inline int kvx_xfer_unknown(struct kvxfer_hdr *hdr, u32 index)
+{
+	return kvx_refuse(hdr, -ENOENT, KVXFER_REASON_XFER_UNKNOWN, index);
+}
+
+/* xfer.c, for xfer_prep.c and xfer_wait.c */
+struct kvx_xfer *kvx_xfer_get(struct kvx_agent *agent, u32 id);
+void kvx_xfer_report(struct kvx_xfer *xfer, struct kvxfer_completion *result);
 void kvx_xfer_init(struct kvx_xfer *xfer, struct kvx_agent *agent, u32 parts);
 int kvx_xfer_publish(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr);
 void kvx_xfer_put(struct kvx_xfer *xfer);
@@ -105,9 +120,11 @@ int kvx_xfer_prep(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd);
 int kvx_xfer_exec(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd);
 void kvx_xfer_undo(struct kvx_agent *agent, u32 id);
 int kvx_xfer_post(struct kvx_agent *agent, struct kvxfer_xfer_post *cmd);
-int kvx_xfer_wait(struct kvx_agent *agent, struct kvxfer_xfer_wait *cmd);
 int kvx_xfer_cancel(struct kvx_agent *agent, struct kvxfer_xfer_cancel *cmd);
 int kvx_xfer_release(struct kvx_agent *agent, struct kvxfer_xfer_release *cmd);
 int kvx_xfer_cost(struct kvx_agent *agent, struct kvxfer_xfer_cost *cmd);
+
+/* xfer_wait.c */
+int kvx_xfer_wait(struct kvx_agent *agent, struct kvxfer_xfer_wait *cmd);
 
 #endif /* KVX_XFER_H */

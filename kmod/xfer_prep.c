@@ -168,37 +168,43 @@ static int kvx_xfer_check_range(const struct kvx_side *side, const struct kvx_gr
 	return 0;
 }
 
+static bool kvx_xfer_pause(void)
+{
+	cond_resched();
+	return fatal_signal_pending(current);
+}
+
 static int kvx_xfer_look_for_overlap(struct kvx_overlap *overlap, struct kvxfer_hdr *hdr)
 {
 	const u32 nr = overlap->shape->nr_entries;
+	bool meet = false;
 	u32 dst, src;
 
 	kvx_overlap_init(overlap);
-	for (dst = 0; dst < nr; dst++) {
-		for (src = 0; src < nr; src++) {
-			if (kvx_overlap_pair(overlap, dst, src))
-				return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_XFER_OVERLAP, dst);
-			/* Of lists and layouts made for it, this takes as long as they like. */
-			cond_resched();
-			if (fatal_signal_pending(current))
-				return -EINTR;
-		}
+	for (dst = 0; dst < nr && !overlap->given_up; dst++) {
+		for (src = 0; src < nr && !meet && !overlap->given_up; src++)
+			meet = kvx_overlap_pair(overlap, dst, src);
+		if (meet)
+			break;
 	}
-	return 0;
+	if (overlap->given_up)
+		return -EINTR;
+	return meet ? kvx_refuse(hdr, -EINVAL, KVXFER_REASON_XFER_OVERLAP, dst) : 0;
 }
 
-/* Are bytes both read and written? By bytes: layouts may differ, and pools may be of one memory. */
-static int kvx_xfer_check_overlap(const struct kvx_shape *shape, const struct kvx_registered *src,
-				  const struct kvx_registered *dst, struct kvxfer_hdr *hdr)
+/* Which pools of the two are of the same memory. Returns whether any are, of one and the other. */
+static bool kvx_xfer_same_pools(const struct kvx_registered *src, const struct kvx_registered *dst,
+				u32 *dst_pool, u32 *dst_same)
 {
-	struct kvx_overlap overlap = { .shape = shape };
-	u32 *dst_pool, *ids = NULL, s, d;
 	bool any = false;
-	int err = 0;
+	u32 s, d, first;
 
-	dst_pool = kvmalloc_array(src->nr_pools, sizeof(*dst_pool), GFP_KERNEL_ACCOUNT);
-	if (!dst_pool)
-		return -ENOMEM;
+	for (d = 0; d < dst->nr_pools; d++) {
+		for (first = 0; !kvx_pool_same(dst->pools[first], dst->pools[d]); first++)
+			;
+		dst_same[d] = first;
+		cond_resched();
+	}
 	for (s = 0; s < src->nr_pools; s++) {
 		for (d = 0; d < dst->nr_pools; d++)
 			if (kvx_pool_same(src->pools[s], dst->pools[d]))
@@ -207,19 +213,54 @@ static int kvx_xfer_check_overlap(const struct kvx_shape *shape, const struct kv
 		any |= d < dst->nr_pools;
 		cond_resched();
 	}
-	if (!any)
+	return any;
+}
+
+/* The same, while the pools are there: as long as the gates are not quiet. */
+static int kvx_xfer_compare_pools(struct kvx_registered *src, struct kvx_registered *dst,
+				  u32 *dst_pool, u32 *dst_same, bool *any, struct kvxfer_hdr *hdr)
+{
+	int err = 0;
+
+	if (!kvx_gate_enter(&src->gate))
+		return kvx_refuse(hdr, -ESTALE, KVXFER_REASON_HANDLE_STALE, 0);
+	if (kvx_gate_enter(&dst->gate)) {
+		*any = kvx_xfer_same_pools(src, dst, dst_pool, dst_same);
+		kvx_gate_leave(&dst->gate);
+	} else {
+		err = kvx_refuse(hdr, -ESTALE, KVXFER_REASON_HANDLE_STALE, 1);
+	}
+	kvx_gate_leave(&src->gate);
+	return err;
+}
+
+/* Are bytes both read and written? By bytes: layouts may differ, and pools may be of one memory. */
+static int kvx_xfer_check_overlap(const struct kvx_shape *shape, struct kvx_registered *src,
+				  struct kvx_registered *dst, struct kvxfer_hdr *hdr)
+{
+	struct kvx_overlap overlap = { .shape = shape, .pause = kvx_xfer_pause };
+	u32 *pools, *ids = NULL;
+	bool any = false;
+	int err;
+
+	pools = kvmalloc_array(src->nr_pools + dst->nr_pools, sizeof(*pools), GFP_KERNEL_ACCOUNT);
+	if (!pools)
+		return -ENOMEM;
+	overlap.dst_pool = pools;
+	overlap.dst_same = pools + src->nr_pools;
+	err = kvx_xfer_compare_pools(src, dst, pools, pools + src->nr_pools, &any, hdr);
+	if (err || !any)
 		goto out_free;
 	ids = kvmalloc_array(shape->src.nr + shape->dst.nr, sizeof(*ids), KVX_GFP_LIST);
 	err = -ENOMEM;
 	if (!ids)
 		goto out_free;
-	overlap.dst_pool = dst_pool;
 	overlap.src_ids = ids;
 	overlap.dst_ids = ids + shape->src.nr;
 	err = kvx_xfer_look_for_overlap(&overlap, hdr);
 out_free:
 	kvfree(ids);
-	kvfree(dst_pool);
+	kvfree(pools);
 	return err;
 }
 
@@ -239,19 +280,7 @@ static int kvx_xfer_approve(struct kvx_shape *shape, struct kvx_registered *src,
 	if (!err)
 		err = kvx_xfer_check_range(&shape->dst, grants[1], KVXFER_REASON_XFER_DST_RANGE,
 					   &cmd->hdr);
-	if (err)
-		return err;
-	/* Pools are there as long as the gates are not quiet. */
-	if (!kvx_gate_enter(&src->gate))
-		return kvx_refuse(&cmd->hdr, -ESTALE, KVXFER_REASON_HANDLE_STALE, 0);
-	if (kvx_gate_enter(&dst->gate)) {
-		err = kvx_xfer_check_overlap(shape, src, dst, &cmd->hdr);
-		kvx_gate_leave(&dst->gate);
-	} else {
-		err = kvx_refuse(&cmd->hdr, -ESTALE, KVXFER_REASON_HANDLE_STALE, 1);
-	}
-	kvx_gate_leave(&src->gate);
-	return err;
+	return err ? err : kvx_xfer_check_overlap(shape, src, dst, &cmd->hdr);
 }
 
 static int kvx_xfer_join(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr)

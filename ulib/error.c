@@ -220,8 +220,12 @@ static const struct {
 	[KVXFER_REASON_PEER_LAYOUT] = {
 		"PEER_LAYOUT", "the agent has no such layout", ": entry %u of the list" },
 	[KVXFER_REASON_NOTE_SIZE] = { "NOTE_SIZE", "a note has at most 4096 bytes", ": not %u" },
+	[KVXFER_REASON_PEER_MANY] = { "PEER_MANY", "too many agents are imported", ": %u" },
+	[KVXFER_REASON_DMABUF_BUSY] = {
+		"DMABUF_BUSY", "another driver works with the dma-buf still", NULL },
 	[KVXFER_REASON_NOTE_FULL] = {
-		"NOTE_FULL", "the receiver has not taken earlier notes", NULL },
+		"NOTE_FULL", "there is no room for the note",
+		": %u (0: at the receiver; 1: too many of yours are on their way)" },
 	[KVXFER_REASON_NOTE_NONE] = { "NOTE_NONE", "no note waits", NULL },
 	[KVXFER_REASON_NOTE_ROOM] = {
 		"NOTE_ROOM", "the next note does not fit", ": it needs %u bytes" },

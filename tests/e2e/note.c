@@ -100,26 +100,28 @@ static void count_up(const struct kvx_note *one, void *arg)
 
 TEST(a_full_receiver_is_told_and_not_overrun)
 {
-	struct kvx_agent *senders[5], *b = open_agent();
+	struct kvx_agent *senders[17], *b = open_agent();
 	struct kvxfer_note_recv recv = { .hdr.size = sizeof(recv) };
 	unsigned char buffer[64 << 10];
 	uint32_t sent = 0, next = 0;
 	int err;
 
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 17; i++)
 		senders[i] = open_agent();
 	/* One sender has just so many on their way, wherever. */
 	for (sent = 0; !(err = kvx_note_send(senders[0], worker(b), &sent, 4, 0)); sent++)
 		;
 	CHECK_EQ(err, -EAGAIN);
 	REASON(NOTE_FULL);
-	CHECK_EQ(sent, 1024);
+	CHECK_EQ(kvx_last_error()->index, 1);
+	CHECK_EQ(sent, 256);
 	CHECK_EQ(kvx_note_send(senders[0], worker(senders[1]), "x", 1, 0), -EAGAIN);
 	/* All together have the receiver's room. */
-	for (int i = 1; i < 5; i++)
+	for (int i = 1; i < 17; i++)
 		while (!(err = kvx_note_send(senders[i], worker(b), &sent, 4, 0)))
 			sent++;
 	CHECK_EQ(sent, 4096);
+	CHECK_EQ(kvx_last_error()->index, 0);
 	recv.buffer = (uintptr_t)buffer;
 	recv.bytes = sizeof(buffer);
 	recv.max = 1;
@@ -133,9 +135,11 @@ TEST(a_full_receiver_is_told_and_not_overrun)
 	CHECK_EQ(next, 4097);
 
 	/* By bytes, too. */
-	for (sent = 0; !kvx_note_send(senders[sent / 1024], worker(b), buffer, 4096, 0); sent++)
+	for (sent = 0; !kvx_note_send(senders[sent / 64], worker(b), buffer, 4096, 0); sent++)
 		;
 	CHECK_EQ(sent, 1024);
+	CHECK_EQ(kvx_note_send(senders[0], worker(senders[1]), "x", 1, 0), -EAGAIN);
+	CHECK_EQ(kvx_last_error()->index, 1);
 	/* Room too small for the next one: nothing is lost. */
 	recv = (struct kvxfer_note_recv){ .hdr.size = sizeof(recv), .buffer = (uintptr_t)buffer,
 					  .bytes = 100 };
@@ -152,7 +156,7 @@ TEST(a_full_receiver_is_told_and_not_overrun)
 	CHECK_EQ(ioctl(kvx_fd(b), KVXFER_IOC_NOTE_RECV, &recv), 0);
 	CHECK_EQ(recv.out_nr, sizeof(buffer) / (sizeof(struct kvxfer_note) + 4096));
 	CHECK_EQ(recv.out_left, 1024 - recv.out_nr);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 17; i++)
 		kvx_close(senders[i]);
 	kvx_close(b);
 }
@@ -227,7 +231,7 @@ TEST(a_receiver_that_goes_frees_its_senders)
 	CHECK(WIFEXITED(status) && !WEXITSTATUS(status));
 	/* What it had not taken counts no more. */
 	b = open_agent();
-	for (int i = 0; i < 1024; i++)
+	for (int i = 0; i < 256; i++)
 		OK(kvx_note_send(a, worker(b), "y", 1, 0));
 	kvx_close(b);
 	kvx_close(a);
@@ -292,7 +296,7 @@ TEST(with_a_transfer_it_comes_after_the_data_and_only_then)
 	OK(kvx_xfer_post(xfer));
 	kvx_xfer_release(xfer);
 	CHECK_EQ(kvx_note_recv(b, &note), -EAGAIN);
-	for (int i = 0; i < 1024; i++)
+	for (int i = 0; i < 256; i++)
 		OK(kvx_note_send(a, to, "x", 1, 0));
 
 	/* When there is no room for it, the transfer does not begin. */

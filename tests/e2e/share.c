@@ -241,6 +241,8 @@ TEST(a_grant_is_what_it_says_and_no_more)
 	/* So many, and no more; they go with their layout. */
 	for (int i = 0; i < KVXFER_GRANTS_MAX - 3; i++)
 		grant(&theirs, KVX_GRANT_READ, 0, 0);
+	/* The one whose time is over makes room. */
+	grant(&theirs, KVX_GRANT_READ, 0, 0);
 	CHECK_EQ(kvx_grant(a, &granted, theirs.handle, NULL), -ENOSPC);
 	REASON(GRANT_MANY);
 	drop_side(&mine);

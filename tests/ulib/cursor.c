@@ -210,7 +210,8 @@ static bool overlaps(const struct kvx_shape *shape)
 	const uint32_t pairs = shape->nr_entries * shape->nr_entries;
 	uint32_t src_ids[IDS_MAX], dst_ids[IDS_MAX];
 	struct kvx_overlap overlap = {
-		.shape = shape, .dst_pool = none, .src_ids = src_ids, .dst_ids = dst_ids,
+		.shape = shape, .dst_pool = none, .dst_same = same, .src_ids = src_ids,
+		.dst_ids = dst_ids,
 	};
 	bool found = false;
 

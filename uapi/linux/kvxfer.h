@@ -194,10 +194,14 @@
  * @KVXFER_REASON_PEER_LAYOUTS: more layouts than KVXFER_IMPORT_MAX
  * @KVXFER_REASON_PEER_LAYOUT: the agent has no such layout; @index is the place in the list
  * @KVXFER_REASON_NOTE_SIZE: the note is longer than KVXFER_NOTE_MAX
- * @KVXFER_REASON_NOTE_FULL: the receiver has not taken earlier notes
+ * @KVXFER_REASON_NOTE_FULL: there is no room for the note; @index is 0 when the receiver has not
+ *	taken earlier ones, 1 when too many of the sender's own are on their way
  * @KVXFER_REASON_NOTE_NONE: no note waits
  * @KVXFER_REASON_NOTE_ROOM: the next note does not fit; @index is how many bytes it needs
  * @KVXFER_REASON_NOTE_AGENT: no agent to send to has this worker_id and epoch
+ * @KVXFER_REASON_PEER_MANY: KVXFER_PEERS_MAX agents are imported
+ * @KVXFER_REASON_DMABUF_BUSY: another driver works with the dma-buf still; poll() of the dma-buf
+ *	tells when it has done
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -313,6 +317,8 @@ enum kvxfer_reason {
 	KVXFER_REASON_NOTE_NONE		= 109,
 	KVXFER_REASON_NOTE_ROOM		= 110,
 	KVXFER_REASON_NOTE_AGENT	= 111,
+	KVXFER_REASON_PEER_MANY		= 112,
+	KVXFER_REASON_DMABUF_BUSY	= 113,
 
 	KVXFER_REASON_NR
 };
@@ -965,7 +971,7 @@ struct kvxfer_completion {
  * @out_mmap_bytes: how much to map there
  *
  * From then on each post ends in a completion there. Those for which there is no room are kept and
- * put in later; so many may be kept as the ring has entries, then posts are refused.
+ * put in later; while as many are kept as the ring has entries, nothing can be posted.
  *
  * Return: 0; EINVAL with RING_SIZE, RING_EVENTFD, FIELD_UNUSED; EBADF for no file; EEXIST with
  * RING_EXISTS; ENOMEM.
@@ -1103,7 +1109,7 @@ struct kvxfer_xfer_prep {
  *
  * Return: 0; ENOENT with XFER_UNKNOWN, NOTE_AGENT; EBUSY with XFER_RUNNING; EINVAL with XFER_STATE,
  * NOTE_SIZE, FIELD_UNUSED; ESTALE with HANDLE_STALE; EKEYEXPIRED with GRANT_EXPIRED; EAGAIN with
- * NOTE_FULL, RING_BACKLOG; EIO with DMABUF_CPU; ENOMEM.
+ * NOTE_FULL, RING_BACKLOG, DMABUF_BUSY; EIO with DMABUF_CPU; EINTR with INTERRUPTED; ENOMEM.
  */
 struct kvxfer_xfer_post {
 	struct kvxfer_hdr hdr;
@@ -1264,8 +1270,9 @@ struct kvxfer_revoke {
 
 #define KVXFER_IOC_REVOKE	_IO(KVXFER_IOC_TYPE, 0x16)
 
-/* Layouts that are imported of an agent. */
+/* Layouts that are imported of an agent, and agents that are imported by one. */
 #define KVXFER_IMPORT_MAX	4096
+#define KVXFER_PEERS_MAX	4096
 
 /**
  * struct kvxfer_import - a layout of another agent
@@ -1294,7 +1301,7 @@ struct kvxfer_import {
  *
  * Return: 0; EEXIST with PEER_LOADED; EINVAL with PEER_SELF, PEER_LAYOUTS, PEER_RESERVED,
  * FIELD_UNUSED; ESTALE with PEER_GONE, PEER_EPOCH; ENOENT with PEER_LAYOUT; EACCES with GRANT_KEY;
- * EHOSTUNREACH with PEER_REMOTE; EFAULT; ENOMEM.
+ * EHOSTUNREACH with PEER_REMOTE; ENOSPC with PEER_MANY; EFAULT; ENOMEM.
  */
 struct kvxfer_layout_import {
 	struct kvxfer_hdr hdr;
