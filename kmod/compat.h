@@ -18,6 +18,7 @@
 #include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/uaccess.h>
 #include <linux/version.h>
 
 extern const struct vm_operations_struct kvx_pool_vm_ops;
@@ -101,6 +102,24 @@ static inline bool kvx_vma_is_device(const struct vm_area_struct *vma)
 	return vma->vm_flags & (VM_IO | VM_PFNMAP) ||
 	       (vma->vm_file && vma->vm_ops != &kvx_pool_vm_ops &&
 		file_inode(vma->vm_file)->i_sb->s_magic == DMA_BUF_MAGIC);
+}
+
+/*
+ * Copy @bytes between two places of memory, and return how many could not be: broken memory is an
+ * answer then, and not the end of the node. It uses the copy that the processor is best at, to
+ * which User Mode Linux, which does not patch itself, would never come.
+ */
+static inline unsigned long kvx_memcpy(void *dst, const void *src, unsigned long bytes)
+{
+#if defined(CONFIG_UML) && defined(CONFIG_X86_64)
+	unsigned long words = bytes / 8, rest = bytes % 8;
+
+	asm volatile("rep movsq\n\tmov %3, %2\n\trep movsb"
+		     : "+D" (dst), "+S" (src), "+c" (words) : "r" (rest) : "memory");
+	return 0;
+#else
+	return copy_mc_to_kernel(dst, src, bytes);
+#endif
 }
 
 /* It is told no number any more. */

@@ -15,7 +15,6 @@
 #include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/timekeeping.h>
-#include <linux/uaccess.h>
 #include <linux/workqueue.h>
 
 #include "compat.h"
@@ -110,7 +109,7 @@ static u64 kvx_copy_segment(struct kvx_copy *copy, const struct kvx_segment *seg
 		n = segment->bytes - done;
 		src = kvx_copy_at(copy->src_pools, segment->src + done, &n);
 		dst = kvx_copy_at(copy->dst_pools, segment->dst + done, &n);
-		lost = copy_mc_to_kernel(dst, src, n);
+		lost = kvx_memcpy(dst, src, n);
 		done += n - lost;
 		if (lost)
 			break;

@@ -59,7 +59,8 @@ static int kvx_sg_fill(struct sg_table *table, const struct kvx_pages *pages, st
 	struct scatterlist *sg;
 	int err;
 
-	for (index = 0; index < pages->nr; index += min(kvx_pages_run(pages, index, KVX_SLOT_PAGES), max)) {
+	for (index = 0; index < pages->nr; index += run) {
+		run = min(kvx_pages_run(pages, index, KVX_SLOT_PAGES), max);
 		runs++;
 		cond_resched();
 	}
@@ -379,6 +380,7 @@ int kvx_dmabuf_begin(struct kvx_pool *pool)
 	mutex_unlock(&pool->cpu_lock);
 	return err == -ERESTARTSYS ? -EINTR : err;
 }
+EXPORT_SYMBOL_IF_KUNIT(kvx_dmabuf_begin);
 
 /**
  * kvx_dmabuf_end() - the CPU is done
@@ -396,3 +398,4 @@ void kvx_dmabuf_end(struct kvx_pool *pool)
 		dma_buf_end_cpu_access(pool->dmabuf, kvx_dmabuf_cpu_dir(pool));
 	mutex_unlock(&pool->cpu_lock);
 }
+EXPORT_SYMBOL_IF_KUNIT(kvx_dmabuf_end);

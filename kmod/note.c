@@ -261,17 +261,23 @@ void kvx_notes_close(struct kvx_agent *agent)
 	wake_up_all(&notes->room);
 }
 
-/* Wait where there is something to wait for: here, or for the sender's own to be taken elsewhere. */
+static bool kvx_note_try_again(struct kvx_note *note, int got, int *now)
+{
+	*now = kvx_note_try_reserve(note);
+	return *now != got;
+}
+
+/* Wait where there is something to wait for: at the receiver, or for one's own to be received. */
 static int kvx_note_wait_for_room(struct kvx_note *note)
 {
-	int got, now = kvx_note_try_reserve(note);
+	int got, now = kvx_note_try_reserve(note), err;
 	struct kvx_notes *where;
 
 	while (now == -EAGAIN || now == -EDQUOT) {
 		got = now;
 		where = got == -EAGAIN ? &note->to->notes : &note->from->notes;
-		if (wait_event_interruptible(where->room,
-					     (now = kvx_note_try_reserve(note)) != got))
+		err = wait_event_interruptible(where->room, kvx_note_try_again(note, got, &now));
+		if (err)
 			return -EINTR;
 	}
 	return now;

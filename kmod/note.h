@@ -10,7 +10,7 @@
 
 struct kvx_agent;
 
-/* What an agent may have waiting for it; and what it may have waiting for others, a part of that. */
+/* What an agent may have waiting for it; and a part of that, which it may have on its way. */
 #define KVX_NOTES_MAX		4096
 #define KVX_NOTES_BYTES_MAX	(4U << 20)
 #define KVX_NOTES_OUT_MAX	(KVX_NOTES_MAX / 16)

@@ -14,6 +14,12 @@ cursor()
 	"$KVX_BUILD/tests/bench/cursor" --quick
 }
 
+xfer()
+{
+	"$KVX_BUILD/tests/bench/xfer" --quick
+	until [ "$("$KVX_BUILD/bin/kvxfer" pool list --json)" = '[]' ]; do :; done
+}
+
 # One that is here and not run would be one that nobody knows to work.
 every_benchmark_is_run()
 {
@@ -24,6 +30,6 @@ every_benchmark_is_run()
 	done
 }
 
-cases='pool cursor'
+cases='pool cursor xfer'
 # shellcheck disable=SC2086
 ktap $cases every_benchmark_is_run

@@ -3,7 +3,7 @@
 #ifndef DMABUF_TEST_H
 #define DMABUF_TEST_H
 
-#include "kvx.h"
+#include "blocks.h"
 
 static inline void *map_file(int fd, size_t bytes)
 {
@@ -37,6 +37,35 @@ static inline void import_and_compare(struct kvx_agent *agent, int fd, unsigned 
 	REASON(POOL_KIND);
 	OK(kvx_pool_unmap(seen, bytes));
 	kvx_pool_close(pool);
+}
+
+/* Blocks go into a dma-buf of at least a MiB, seen at @at, and out of it again. */
+static inline void copy_through(struct kvx_agent *agent, int fd, unsigned char *at)
+{
+	const uint32_t ids[] = { 3, 0, 7 }, to[] = { 1, 2, 5 };
+	struct kvx_layout_config config = standard(KVX_LAYOUT_BLOCK_SECOND, 8);
+	struct side src = make_side(agent, KERNEL, config), back = make_side(agent, USER, config);
+	struct kvx_layout_base bases[2] = { { NULL, 24 }, { NULL, 24 + 8 * 8192 } };
+	struct side through = {
+		.agent = agent, .config = config, .mem = at, .bases = { 24, 24 + 8 * 8192 },
+	};
+
+	fill(&src, 5, 0);
+	OK(kvx_pool_import(agent, &bases[0].pool, fd, KVX_POOL_WRITE));
+	bases[1].pool = bases[0].pool;
+	OK(kvx_layout_register(agent, &through.handle, &config, bases, 2));
+	copy_blocks(&src, &through, ids, to, 3, NULL);
+	copy_blocks(&through, &back, to, ids, 3, NULL);
+	for (int i = 0; i < 12; i++) {
+		CHECK(!memcmp(region(&through, to[i / 4], i % 4 / 2, i % 2),
+			      region(&src, ids[i / 4], i % 4 / 2, i % 2), 4096));
+		CHECK(!memcmp(region(&back, ids[i / 4], i % 4 / 2, i % 2),
+			      region(&src, ids[i / 4], i % 4 / 2, i % 2), 4096));
+	}
+	OK(kvx_layout_unregister(agent, through.handle));
+	kvx_pool_close(bases[0].pool);
+	drop_side(&src);
+	drop_side(&back);
 }
 
 #endif /* DMABUF_TEST_H */

@@ -18,6 +18,31 @@ pool_share()
 	nothing_is_left
 }
 
+prefill_decode()
+{
+	"$examples/prefill_decode" 6 | tee /run/example.out
+	grep -qE '^decode: 12582912 bytes from prefill-0, 384 regions of 32 KiB' /run/example.out
+	grep -qE ' 0 are wrong$' /run/example.out
+	grep -qE '^prefill: agent [0-9a-f]{16} says: the blocks are here: free them$' /run/example.out
+	nothing_is_left
+}
+
+layer_stream()
+{
+	"$examples/layer_stream" 40 | tee /run/example.out
+	grep -qE '^decode: 36 layers have come, each with its note; 0 words are wrong$' /run/example.out
+	grep -qE '^prefill: 36 layers of 40 blocks were sent as they came$' /run/example.out
+	nothing_is_left
+}
+
+tp_slices()
+{
+	"$examples/tp_slices" 8 | tee /run/example.out
+	grep -qE '^HND: 4 ranks to 8, 8 blocks: 0 elements are wrong$' /run/example.out
+	grep -qE '^NHD: 4 ranks to 8, 8 blocks: 0 elements are wrong$' /run/example.out
+	nothing_is_left
+}
+
 # One that is here and not run would be one that nobody knows to work.
 every_example_is_run()
 {
@@ -28,6 +53,6 @@ every_example_is_run()
 	done
 }
 
-cases='pool_share'
+cases='pool_share prefill_decode layer_stream tp_slices'
 # shellcheck disable=SC2086
 ktap $cases every_example_is_run

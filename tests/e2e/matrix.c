@@ -35,10 +35,20 @@ static void teardown(void)
 	kvx_close(agent);
 }
 
-/* Every pair of the two rows. */
-#define EACH_PAIR(src, dst)								\
-	for (struct side *src = sides[0]; src < sides[0] + SIDES; src++)		\
-		for (struct side *dst = sides[1]; dst < sides[1] + SIDES; dst++)
+/* Every pair of the two rows, in turn. Returns false when there are no more. */
+static bool next_pair(struct side **src, struct side **dst)
+{
+	static int pair;
+
+	if (pair == SIDES * SIDES) {
+		pair = 0;
+		return false;
+	}
+	*src = &sides[0][pair / SIDES];
+	*dst = &sides[1][pair % SIDES];
+	pair++;
+	return true;
+}
 
 /* Copies, and looks at every byte of the destination's memory and of the source's. */
 static void copy_and_check(struct side *src, struct side *dst, const uint32_t *src_ids,
@@ -60,21 +70,23 @@ static void copy_and_check(struct side *src, struct side *dst, const uint32_t *s
 
 TEST(point_to_point)
 {
+	struct side *src, *dst;
 	const uint32_t from[] = { 0, 1 }, to[] = { 2, 3 };
 
 	setup();
-	EACH_PAIR(src, dst)
+	while (next_pair(&src, &dst))
 		copy_and_check(src, dst, from, to, 2, 0, 2);
 	teardown();
 }
 
 TEST(there_and_back)
 {
+	struct side *src, *mid;
 	const uint32_t a[] = { 0, 1, 2 }, b[] = { 5, 3, 4 }, c[] = { 7, 6, 5 };
 
 	setup();
 	/* Into the second row and on into the first: the third has what the first had. */
-	EACH_PAIR(src, mid) {
+	while (next_pair(&src, &mid)) {
 		copy_and_check(src, mid, a, b, 3, 0, 2);
 		for (struct side *dst = sides[0]; dst < sides[0] + SIDES; dst++) {
 			if (dst == src)
@@ -91,6 +103,7 @@ TEST(there_and_back)
 
 TEST(orders_of_all_sorts)
 {
+	struct side *src, *dst;
 	static const struct {
 		size_t nr;
 		uint32_t from[BLOCKS], to[BLOCKS];
@@ -110,7 +123,7 @@ TEST(orders_of_all_sorts)
 	};
 
 	setup();
-	EACH_PAIR(src, dst)
+	while (next_pair(&src, &dst))
 		for (size_t i = 0; i < ARRAY_SIZE(orders); i++)
 			copy_and_check(src, dst, orders[i].from, orders[i].to, orders[i].nr, 0, 2);
 	teardown();
@@ -118,10 +131,11 @@ TEST(orders_of_all_sorts)
 
 TEST(layers_alone_touch_nothing_else)
 {
+	struct side *src, *dst;
 	const uint32_t from[] = { 0, 1, 2 }, to[] = { 3, 4, 6 };
 
 	setup();
-	EACH_PAIR(src, dst) {
+	while (next_pair(&src, &dst)) {
 		/* Of blocks in a row, one layer: there is a gap between. */
 		copy_and_check(src, dst, from, to, 3, 0, 1);
 		copy_and_check(src, dst, from, to, 3, 1, 1);
@@ -132,13 +146,14 @@ TEST(layers_alone_touch_nothing_else)
 
 TEST(all_layers_one_by_one_are_the_whole)
 {
+	struct side *src, *dst;
 	const uint32_t ids[] = { 1, 2, 5, 6 };
 	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
 	unsigned char *whole;
 
 	setup();
 	opts.nr_layers = 1;
-	EACH_PAIR(src, dst) {
+	while (next_pair(&src, &dst)) {
 		copy_blocks(src, dst, ids, ids, 4, NULL);
 		whole = snapshot(dst);
 		for (int i = 0; i < 4; i++)
@@ -156,12 +171,13 @@ TEST(all_layers_one_by_one_are_the_whole)
 
 TEST(keys_and_values_are_told_apart)
 {
+	struct side *src, *dst;
 	const uint32_t ids[] = { 0, 3, 4 };
 	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
 	unsigned char *want;
 
 	setup();
-	EACH_PAIR(src, dst) {
+	while (next_pair(&src, &dst)) {
 		for (uint32_t outer = 0; outer < 2; outer++) {
 			opts.outers = 1 << outer;
 			want = snapshot(dst);
@@ -180,6 +196,7 @@ TEST(keys_and_values_are_told_apart)
 
 TEST(layers_may_have_other_numbers_on_the_other_side)
 {
+	struct side *src, *dst;
 	const uint32_t ids[] = { 6, 7 };
 	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
 	unsigned char *want;
@@ -187,7 +204,7 @@ TEST(layers_may_have_other_numbers_on_the_other_side)
 	setup();
 	opts.src_layer = 1;
 	opts.nr_layers = 1;
-	EACH_PAIR(src, dst) {
+	while (next_pair(&src, &dst)) {
 		want = snapshot(dst);
 		for (int i = 0; i < 2; i++)
 			for (int outer = 0; outer < 2; outer++)

@@ -200,6 +200,7 @@ TEST(a_udmabuf_is_imported_where_its_driver_lets_the_cpu_in)
 		CHECK_EQ(kvx_last_error()->index, EINVAL);
 	} else {
 		import_and_compare(agent, fd, at, 2 * MIB);
+		copy_through(agent, fd, at);
 	}
 	close(fd);
 	close(device);

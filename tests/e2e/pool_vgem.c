@@ -141,6 +141,7 @@ TEST(another_drivers_memory_becomes_a_pool)
 	prime.flags = DRM_CLOEXEC | DRM_RDWR;
 	CHECK_EQ(ioctl(card, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime), 0);
 	import_and_compare(agent, prime.fd, at, 2 * MIB);
+	copy_through(agent, prime.fd, at);
 	munmap(at, 2 * MIB);
 	close(prime.fd);
 	close(card);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The completion ring, the states, eventfd and poll; and programs that write where they should not. */
+/* The completion ring, states, eventfd and poll; and programs that write where they should not. */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <pthread.h>
@@ -9,6 +9,8 @@
 #include "blocks.h"
 
 #define BLOCKS	16
+
+static const uint32_t ids[BLOCKS] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 
 struct bench {
 	struct kvx_agent *agent;
@@ -38,7 +40,6 @@ static void teardown(struct bench *b)
 
 static struct kvx_xfer *prep(struct bench *b, uint64_t user_data)
 {
-	static const uint32_t ids[BLOCKS] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
 	struct kvx_xfer *xfer;
 
@@ -111,6 +112,17 @@ TEST(results_come_in_order_with_eventfd_and_poll)
 	}
 	CHECK_EQ(kvx_ring_next(b.agent, &result), -EAGAIN);
 	CHECK_EQ(polled(kvx_fd(b.agent)), 0);
+
+	/* Results and notes count: not what is released; and one call that waits, once. */
+	kvx_xfer_release(prep(&b, 1));
+	OK(kvx_xfer_exec(b.agent, b.src.handle, ids, 1, b.dst.handle, ids, 1, NULL, NULL));
+	CHECK_EQ(read(event, &count, 8), 8);
+	CHECK_EQ(count, 1);
+	expect_next(&b, 0);
+	OK(kvx_note_send(b.agent, query(b.agent).worker_id, "x", 1, 0));
+	CHECK_EQ(polled(kvx_fd(b.agent)), POLLIN | POLLRDBAND);
+	CHECK_EQ(read(event, &count, 8), 8);
+	CHECK_EQ(count, 1);
 	close(event);
 	teardown(&b);
 }
@@ -149,7 +161,6 @@ TEST(what_does_not_fit_comes_later_and_in_order)
 TEST(one_that_releases_itself_is_in_the_ring)
 {
 	struct bench b = setup(2048);
-	const uint32_t ids[BLOCKS] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 	struct kvxfer_xfer_prep cmd = {
 		.hdr.size = sizeof(cmd),
 		.src = { b.src.handle.worker_id, b.src.handle.rest },
@@ -228,9 +239,7 @@ TEST(a_ring_that_is_scribbled_on_hurts_nobody_else)
 	}
 	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
 	CHECK(!pthread_join(thread, NULL));
-	expect(want, &other.src, &other.dst, (uint32_t[]){ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
-	       13, 14, 15 }, (uint32_t[]){ 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 },
-	       BLOCKS, 0, 2);
+	expect(want, &other.src, &other.dst, ids, ids, BLOCKS, 0, 2);
 	check_memory(&other.dst, want);
 	kvx_xfer_release(xfer);
 	kvx_xfer_release(theirs);

@@ -386,6 +386,27 @@ TEST(the_same_agent_is_imported_once_and_a_new_one_in_its_place)
 	all_gone();
 }
 
+TEST(so_many_agents_are_imported_and_no_more)
+{
+	struct kvx_agent *b = open_agent(), *a;
+	uint64_t first = 0;
+
+	for (int i = 0; i < KVXFER_PEERS_MAX; i++) {
+		a = open_agent();
+		if (!i)
+			first = query(a).worker_id;
+		OK(import(b, a, NULL, 0));
+		kvx_close(a);
+	}
+	a = open_agent();
+	CHECK_EQ(import(b, a, NULL, 0), -ENOSPC);
+	REASON(PEER_MANY);
+	OK(kvx_forget(b, first));
+	OK(import(b, a, NULL, 0));
+	kvx_close(a);
+	kvx_close(b);
+}
+
 TEST(what_cannot_be_imported_is_refused_by_name)
 {
 	struct kvx_agent *a = open_agent(), *b = open_agent();

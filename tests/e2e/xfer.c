@@ -161,14 +161,56 @@ TEST(what_has_ended_badly_stays_so)
 	CHECK_EQ(kvx_xfer_post(xfer), -EINVAL);
 	kvx_xfer_release(xfer);
 	let_copies_go(256);
+	/* Small ones have theirs, too, and have not begun then. */
+	opts.nr_layers = 1;
+	opts.dst_piece = (struct kvx_piece){ 0, 64, 0, 1 };
+	opts.src_piece = opts.dst_piece;
+	xfer = prep(&p, 1, &opts);
+	OK(kvx_xfer_post(xfer));
+	CHECK_EQ(kvx_xfer_check(xfer), KVX_XFER_TIMEDOUT);
+	OK(kvx_xfer_result(xfer, &result));
+	CHECK_EQ(result.bytes, 0);
+	kvx_xfer_release(xfer);
+	check_memory(&p.dst, want);
+	opts = (struct kvx_xfer_opts)KVX_XFER_OPTS_INIT;
+	opts.deadline_ns = 1;
 	/* What copies looks at the deadline, too. */
 	xfer = prep(&p, 16, &opts);
 	OK(kvx_xfer_post(xfer));
 	CHECK_EQ(kvx_xfer_wait(xfer, KVX_FOREVER, &result), -ETIMEDOUT);
 	CHECK(result.bytes < kvx_xfer_bytes(xfer));
 	kvx_xfer_release(xfer);
-	free(want);
 	drop_pair(&p);
+}
+
+/* Whoever has seen the end and has released it is not told that the layout is busy. */
+TEST(a_released_one_keeps_no_layout_busy)
+{
+	struct kvx_agent *agent = open_agent();
+	struct side src = make_side(agent, KERNEL, large(8));
+	struct side dst = make_side(agent, KERNEL, large(8));
+	struct kvx_layout_base bases[2] = { { src.pool, 0 }, { dst.pool, 0 } };
+	struct kvx_handle handles[2];
+	struct kvx_xfer *xfer;
+
+	for (int i = 0; i < 300; i++) {
+		for (int k = 0; k < 2; k++)
+			OK(kvx_layout_register(agent, &handles[k], &src.config, &bases[k], 1));
+		OK(kvx_transfer(agent, &xfer, handles[0], count_ids(8, 0), 8, handles[1],
+				count_ids(8, 0), 8, NULL));
+		/* By a load, which is told before all is put away. */
+		while (i % 3 && kvx_xfer_check(xfer) != KVX_XFER_DONE)
+			;
+		kvx_xfer_release(xfer);
+		for (int k = 0; k < 2; k++)
+			OK(kvx_layout_unregister(agent, handles[k]));
+	}
+	drop_side(&src);
+	drop_side(&dst);
+	kvx_close(agent);
+	agent = open_agent();
+	settle(agent);
+	kvx_close(agent);
 }
 
 TEST(after_its_end_or_release_nothing_is_written)

@@ -248,7 +248,7 @@ TEST(killed_at_any_moment)
 		kill(pids[k], SIGKILL);
 	while (waitpid(-1, &status, 0) > 0)
 		;
-	printf("# %llu transfers: %llu done (%llu read and right), %llu ended early, %llu refused;\n",
+	printf("# %llu transfers: %llu done (%llu read: right), %llu ended early, %llu refused;\n",
 	       (unsigned long long)all->transfers, (unsigned long long)all->done,
 	       (unsigned long long)all->checked, (unsigned long long)all->early,
 	       (unsigned long long)all->refused);

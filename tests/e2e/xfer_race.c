@@ -47,7 +47,9 @@ static bool run(int fd, unsigned long nr, void *cmd)
 
 static struct kvxfer_handle handle(int agent, uint32_t layout)
 {
-	return (struct kvxfer_handle){ who[agent].out_worker_id, who[agent].out_epoch << 16 | layout };
+	return (struct kvxfer_handle){
+		who[agent].out_worker_id, who[agent].out_epoch << 16 | layout
+	};
 }
 
 static void register_layout(int a, int slot)
@@ -238,7 +240,8 @@ TEST(all_against_each_other)
 	for (int round = 0; round < 6; round++) {
 		for (int a = 0; a < AGENTS; a++) {
 			struct kvxfer_pool_create create = {
-				.hdr.size = sizeof(create), .bytes = (SLOTS + 1) * MIB, .mode = 0600,
+				.hdr.size = sizeof(create), .bytes = (SLOTS + 1) * MIB,
+				.mode = 0600,
 			};
 			struct kvxfer_ring_setup ring = { .hdr.size = sizeof(ring), .entries = 64 };
 

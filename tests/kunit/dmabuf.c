@@ -113,7 +113,22 @@ static struct {
 	bool iomem;
 	int vmaps;
 	int releases;
+	int begins;
+	int ends;
+	int begin_errno;
 } fake;
+
+static int fake_begin_cpu(struct dma_buf *dmabuf, enum dma_data_direction dir)
+{
+	fake.begins += !fake.begin_errno;
+	return fake.begin_errno;
+}
+
+static int fake_end_cpu(struct dma_buf *dmabuf, enum dma_data_direction dir)
+{
+	fake.ends++;
+	return 0;
+}
 
 static int fake_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
@@ -151,6 +166,8 @@ static const struct dma_buf_ops fake_ops = {
 	.release	= fake_release,
 	.vmap		= fake_vmap,
 	.vunmap		= fake_vunmap,
+	.begin_cpu_access = fake_begin_cpu,
+	.end_cpu_access	= fake_end_cpu,
 };
 
 static void a_devices_memory_is_refused(struct kunit *test)
@@ -178,11 +195,72 @@ static void a_devices_memory_is_refused(struct kunit *test)
 	}
 }
 
+static const char *fake_fence_name(struct dma_fence *fence)
+{
+	return "kvxfer-test";
+}
+
+static const struct dma_fence_ops fake_fence_ops = {
+	.get_driver_name	= fake_fence_name,
+	.get_timeline_name	= fake_fence_name,
+};
+
+/* The first who copies begins, the last ends; and nobody waits for another driver. */
+static void the_cpu_begins_once_and_does_not_wait(struct kunit *test)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	struct kvx_pool pool = {};
+	struct dma_fence *fence;
+	spinlock_t lock;		/* of the fence */
+
+	fake = (typeof(fake)){};
+	mutex_init(&pool.cpu_lock);
+	spin_lock_init(&lock);
+	info.ops = &fake_ops;
+	info.size = PAGE_SIZE;
+	info.priv = &fake;
+	pool.dmabuf = dma_buf_export(&info);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(pool.dmabuf));
+	KUNIT_EXPECT_EQ(test, kvx_dmabuf_begin(&pool), 0);
+	KUNIT_EXPECT_EQ(test, kvx_dmabuf_begin(&pool), 0);
+	KUNIT_EXPECT_EQ(test, fake.begins, 1);
+	kvx_dmabuf_end(&pool);
+	KUNIT_EXPECT_EQ(test, fake.ends, 0);
+	kvx_dmabuf_end(&pool);
+	KUNIT_EXPECT_EQ(test, fake.ends, 1);
+
+	fake.begin_errno = -EIO;
+	KUNIT_EXPECT_EQ(test, kvx_dmabuf_begin(&pool), -EIO);
+	fake.begin_errno = -ERESTARTSYS;
+	KUNIT_EXPECT_EQ(test, kvx_dmabuf_begin(&pool), -EINTR);
+	fake.begin_errno = 0;
+	KUNIT_EXPECT_EQ(test, pool.cpu_users, 0U);
+
+	fence = kzalloc(sizeof(*fence), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, fence);
+	dma_fence_init(fence, &fake_fence_ops, &lock, dma_fence_context_alloc(1), 1);
+	dma_resv_lock(pool.dmabuf->resv, NULL);
+	KUNIT_ASSERT_EQ(test, dma_resv_reserve_fences(pool.dmabuf->resv, 1), 0);
+	dma_resv_add_fence(pool.dmabuf->resv, fence, DMA_RESV_USAGE_WRITE);
+	dma_resv_unlock(pool.dmabuf->resv);
+	KUNIT_EXPECT_EQ(test, kvx_dmabuf_begin(&pool), -EAGAIN);
+	dma_fence_signal(fence);
+	KUNIT_EXPECT_EQ(test, kvx_dmabuf_begin(&pool), 0);
+	kvx_dmabuf_end(&pool);
+	KUNIT_EXPECT_EQ(test, fake.begins, fake.ends);
+	dma_fence_put(fence);
+	kvx_dmabuf_drop(&pool);
+	flush_delayed_fput();
+	KUNIT_EXPECT_EQ(test, fake.releases, 1);
+	mutex_destroy(&pool.cpu_lock);
+}
+
 static struct kunit_case kvxfer_dmabuf_cases[] = {
 	KUNIT_CASE(a_device_attaches_and_sees_every_page_in_its_place),
 	KUNIT_CASE(a_device_without_dma_cannot_attach),
 	KUNIT_CASE(the_kernel_sees_all_of_it),
 	KUNIT_CASE(a_devices_memory_is_refused),
+	KUNIT_CASE(the_cpu_begins_once_and_does_not_wait),
 	{}
 };
 

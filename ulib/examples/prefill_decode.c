@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * Prefill in one process, decode in another: the blocks of a prompt are computed in the first and
+ * read by the second, which says when the first may use them again.
+ *
+ *	cc -o prefill_decode prefill_decode.c $(pkg-config --cflags --libs kvxfer)
+ *	./prefill_decode [BLOCKS]
+ *
+ * The two know of each other by a Unix socket only. What goes over it is the metadata of prefill's
+ * layout, some hundred bytes, and the numbers of the blocks. The layouts differ: prefill has one
+ * tensor for all, decode one for each layer, with K and V apart.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <kvxfer.h>
+
+/* Llama-3-8B: 32 layers, 8 KV heads of 128, blocks of 16 tokens, 2 bytes for each element. */
+#define LAYERS		32
+#define TOKENS		16
+#define INNER		(8 * 128)
+#define REGION		(TOKENS * INNER * 2)
+#define BLOCK		(LAYERS * 2 * REGION)
+#define BLOCKS_MAX	512
+
+/* What prefill tells decode, beside the metadata. */
+struct offer {
+	struct kvx_handle handle;
+	uint32_t nr;
+	uint32_t ids[BLOCKS_MAX];
+	uint32_t metadata_bytes;
+};
+
+static void die(const char *who)
+{
+	fprintf(stderr, "%s: %s\n", who, kvx_last_error()->text);
+	exit(1);
+}
+
+static void tell(int sock, const void *data, size_t bytes)
+{
+	if (send(sock, data, bytes, MSG_NOSIGNAL) != (ssize_t)bytes)
+		exit(1);
+}
+
+static void hear(int sock, void *data, size_t bytes)
+{
+	if (recv(sock, data, bytes, MSG_WAITALL) != (ssize_t)bytes)
+		exit(1);
+}
+
+/* Stands for what attention would compute for a block, layer, K or V. */
+static uint64_t word(uint32_t token_block, uint32_t layer, uint32_t outer, uint64_t i)
+{
+	const uint64_t x = (((uint64_t)token_block * LAYERS + layer) * 2 + outer) * REGION + i + 1;
+
+	return x * 0x9e3779b97f4a7c15;
+}
+
+static struct kvx_layout_config config_of(uint32_t kind, uint32_t blocks)
+{
+	struct kvx_layout_config config = KVX_LAYOUT_CONFIG_INIT;
+
+	config.kind = kind;
+	config.num_blocks = blocks;
+	config.num_layers = LAYERS;
+	config.page_size = TOKENS;
+	config.inner_dim = INNER;
+	return config;
+}
+
+static void *make_pool(struct kvx_agent *agent, struct kvx_pool **pool, uint64_t bytes,
+		       const char *who)
+{
+	void *addr;
+
+	if (kvx_pool_create(agent, pool, bytes, NULL) ||
+	    kvx_pool_map(*pool, &addr, 0, 0, KVX_POOL_WRITE))
+		die(who);
+	return addr;
+}
+
+static void be_prefill(int sock, uint32_t blocks)
+{
+	struct kvx_layout_config config = config_of(KVX_LAYOUT_CONTIGUOUS, 2 * blocks);
+	struct kvx_layout_base base = { NULL, 0 };
+	struct kvx_agent *agent;
+	struct kvx_grant grant;
+	struct offer offer = { .nr = blocks };
+	struct kvx_note note;
+	unsigned int events;
+	uint64_t *words;
+	char *cache;
+	size_t bytes;
+	void *blob;
+
+	if (kvx_open(&agent, NULL) || kvx_set_name(agent, "prefill-0"))
+		die("prefill");
+	cache = make_pool(agent, &base.pool, 2ULL * blocks * BLOCK, "prefill");
+	if (kvx_layout_register(agent, &offer.handle, &config, &base, 1) ||
+	    kvx_grant(agent, &grant, offer.handle, NULL) ||
+	    kvx_export_metadata(agent, &grant, 1, &blob, &bytes))
+		die("prefill");
+
+	/* The prompt's blocks are those that were free: here, every other one. */
+	for (uint32_t b = 0; b < blocks; b++) {
+		offer.ids[b] = 2 * b + 1;
+		words = (void *)(cache + (uint64_t)offer.ids[b] * BLOCK);
+		for (uint32_t lo = 0; lo < 2 * LAYERS; lo++)
+			for (uint64_t i = 0; i < REGION / 8; i++)
+				*words++ = word(b, lo / 2, lo % 2, i);
+	}
+	printf("prefill: %u blocks are computed; %zu bytes of metadata go to decode\n", blocks,
+	       bytes);
+	offer.metadata_bytes = bytes;
+	tell(sock, &offer, sizeof(offer));
+	tell(sock, blob, bytes);
+	free(blob);
+
+	/* No polling: the kernel says when decode has them. */
+	if (kvx_wait_event(agent, KVX_FOREVER, &events) || kvx_note_recv(agent, &note))
+		die("prefill");
+	printf("prefill: agent %016" PRIx64 " says: %.*s\n", note.worker_id, (int)note.bytes,
+	       (char *)note.data);
+	kvx_close(agent);
+}
+
+static int be_decode(int sock)
+{
+	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
+	struct kvx_result result = KVX_RESULT_INIT;
+	struct kvx_peer_info info = KVX_PEER_INFO_INIT;
+	struct kvx_layout_base bases[LAYERS];
+	struct kvx_layout_config config;
+	struct kvx_handle mine;
+	struct kvx_agent *agent;
+	struct kvx_peer *peer;
+	struct kvx_xfer *xfer;
+	struct offer offer;
+	uint32_t ids[BLOCKS_MAX];
+	uint64_t wrong = 0;
+	char *cache, *blob;
+
+	hear(sock, &offer, sizeof(offer));
+	blob = malloc(offer.metadata_bytes);
+	hear(sock, blob, offer.metadata_bytes);
+	if (kvx_open(&agent, NULL) || kvx_set_name(agent, "decode-0"))
+		die("decode");
+	if (kvx_import_metadata(agent, blob, offer.metadata_bytes, &peer) ||
+	    kvx_peer_info(peer, &info))
+		die("decode");
+	free(blob);
+	config = config_of(KVX_LAYOUT_BLOCK_SECOND, offer.nr);
+	cache = make_pool(agent, &bases[0].pool, (uint64_t)offer.nr * BLOCK, "decode");
+	for (uint32_t l = 0; l < LAYERS; l++) {
+		bases[l].pool = bases[0].pool;
+		bases[l].offset = (uint64_t)l * 2 * offer.nr * REGION;
+	}
+	if (kvx_layout_register(agent, &mine, &config, bases, LAYERS))
+		die("decode");
+
+	/* In which order, is decode's own affair. */
+	for (uint32_t b = 0; b < offer.nr; b++)
+		ids[b] = offer.nr - 1 - b;
+	opts.note = "the blocks are here: free them";
+	opts.note_bytes = strlen(opts.note);
+	opts.deadline_ns = 10000000000;
+	if (kvx_transfer(agent, &xfer, offer.handle, offer.ids, offer.nr, mine, ids, offer.nr,
+			 &opts))
+		die("decode");
+	if (kvx_xfer_wait(xfer, KVX_FOREVER, &result))
+		die("decode");
+	printf("decode: %" PRIu64 " bytes from %s, %u regions of %d KiB, in %.1f ms, by %s\n",
+	       result.bytes, info.name, offer.nr * 2 * LAYERS, REGION >> 10,
+	       (result.end_ns - result.post_ns) / 1e6,
+	       result.path == KVX_PATH_LOCAL ? "a local copy" : "RDMA");
+	kvx_xfer_release(xfer);
+
+	for (uint32_t b = 0; b < offer.nr; b++) {
+		for (uint32_t lo = 0; lo < 2 * LAYERS; lo++) {
+			const uint64_t *words = (void *)(cache + bases[lo / 2].offset +
+				((uint64_t)(lo % 2) * offer.nr + ids[b]) * REGION);
+
+			for (uint64_t i = 0; i < REGION / 8; i++)
+				wrong += words[i] != word(b, lo / 2, lo % 2, i);
+		}
+	}
+	printf("decode: every word was looked at, %" PRIu64 " are wrong\n", wrong);
+	kvx_peer_free(peer);
+	kvx_close(agent);
+	return wrong ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	const unsigned long blocks = argc > 1 ? strtoul(argv[1], NULL, 10) : 24;
+	int socks[2], status, err;
+	pid_t pid;
+
+	if (!blocks || blocks > BLOCKS_MAX) {
+		fprintf(stderr, "usage: %s [BLOCKS]   (1 to %d, of 2 MiB each)\n", argv[0],
+			BLOCKS_MAX);
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, socks))
+		return 1;
+	pid = fork();
+	if (pid < 0)
+		return 1;
+	if (!pid) {
+		close(socks[0]);
+		be_prefill(socks[1], blocks);
+		return 0;
+	}
+	close(socks[1]);
+	err = be_decode(socks[0]);
+	if (waitpid(pid, &status, 0) != pid || status)
+		err = 1;
+	return err;
+}
