@@ -2,6 +2,7 @@
 /* The life of a transfer: prepare, post, check, wait, cancel, release; and what is refused. */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
@@ -561,6 +562,106 @@ TEST(a_layout_in_use_is_busy_waited_for_or_cut_off)
 	CHECK_EQ(waiter.err, 0);
 	kvx_xfer_release(waiter.xfer);
 	let_copies_go(256);
+	drop_pair(&p);
+}
+
+/* A thread in a call that a signal ends; it says what it was told. */
+struct sleeper {
+	pthread_t thread;
+	struct pair *p;
+	struct kvx_xfer *xfer;
+	int (*call)(struct sleeper *sleeper);
+	int err;
+	unsigned int reason;
+	bool over;
+};
+
+static void no_op(int sig)
+{
+	CHECK_EQ(sig, SIGUSR1);
+}
+
+static void *sleeps(void *arg)
+{
+	struct sleeper *sleeper = arg;
+
+	sleeper->err = sleeper->call(sleeper);
+	sleeper->reason = kvx_last_error()->reason;
+	__atomic_store_n(&sleeper->over, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Signals come until it has ended: whenever it sleeps, one wakes it. */
+static void interrupt(struct sleeper *sleeper, int (*call)(struct sleeper *sleeper))
+{
+	struct sigaction action = { .sa_handler = no_op };
+
+	CHECK(!sigaction(SIGUSR1, &action, NULL));
+	sleeper->call = call;
+	sleeper->over = false;
+	CHECK(!pthread_create(&sleeper->thread, NULL, sleeps, sleeper));
+	while (!__atomic_load_n(&sleeper->over, __ATOMIC_ACQUIRE)) {
+		pthread_kill(sleeper->thread, SIGUSR1);
+		sched_yield();
+	}
+	CHECK(!pthread_join(sleeper->thread, NULL));
+}
+
+static int call_exec(struct sleeper *s)
+{
+	return kvx_xfer_exec(s->p->agent, s->p->src.handle, count_ids(16, 0), 16,
+			     s->p->dst.handle, count_ids(16, 0), 16, NULL, NULL);
+}
+
+static int call_wait(struct sleeper *s)
+{
+	return kvx_xfer_wait(s->xfer, KVX_FOREVER, NULL);
+}
+
+static int call_unregister(struct sleeper *s)
+{
+	return kvx_layout_unregister_flags(s->p->agent, s->p->src.handle, KVX_UNREGISTER_WAIT);
+}
+
+static int call_send(struct sleeper *s)
+{
+	int err;
+
+	do {
+		err = kvx_note_send(s->p->agent, query(s->p->agent).worker_id, "x", 1,
+				    KVX_NOTE_WAIT);
+	} while (!err);
+	return err;
+}
+
+TEST(signals_end_whatever_waits)
+{
+	struct pair p = make_pair(large(16));
+	struct sleeper sleeper = { .p = &p };
+	unsigned char *want = snapshot(&p.dst);
+
+	hold_copies();
+	interrupt(&sleeper, call_exec);
+	CHECK_EQ(sleeper.err, -EINTR);
+	CHECK_EQ(sleeper.reason, KVXFER_REASON_INTERRUPTED);
+	check_memory(&p.dst, want);
+	sleeper.xfer = prep(&p, 16, NULL);
+	OK(kvx_xfer_post(sleeper.xfer));
+	interrupt(&sleeper, call_wait);
+	CHECK_EQ(sleeper.err, -EINTR);
+	CHECK_EQ(kvx_xfer_check(sleeper.xfer), KVX_XFER_RUNNING);
+	interrupt(&sleeper, call_unregister);
+	CHECK_EQ(sleeper.err, -EINTR);
+	CHECK_EQ(sleeper.reason, KVXFER_REASON_INTERRUPTED);
+	/* It is closed all the same, what runs goes on, and the call can be repeated. */
+	CHECK_EQ(kvx_xfer_check(sleeper.xfer), KVX_XFER_RUNNING);
+	CHECK_EQ(call_exec(&sleeper), -ESTALE);
+	interrupt(&sleeper, call_send);
+	CHECK_EQ(sleeper.err, -EINTR);
+	let_copies_go(256);
+	OK(call_unregister(&sleeper));
+	OK(kvx_xfer_wait(sleeper.xfer, KVX_FOREVER, NULL));
+	kvx_xfer_release(sleeper.xfer);
 	drop_pair(&p);
 }
 
