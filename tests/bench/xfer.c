@@ -187,7 +187,7 @@ static void bandwidth(void)
 		{ "4 KiB", 4 << 10 }, { "16 KiB", 16 << 10 }, { "64 KiB", 64 << 10 },
 		{ "1 MiB", 1 << 20 },
 	};
-	const uint64_t all = (bench_quick ? 8 : 256) * MIB;
+	const uint64_t all = (bench_quick ? 16 : 256) * MIB;
 	struct job job;
 	double a, b;
 	char name[64];
