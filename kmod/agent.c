@@ -129,11 +129,15 @@ err_unlock:
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_agent_open);
 
-/* All that it owned went when it was closed. */
+/*
+ * All that it owned went when it was closed, but for the states: a transfer that is being released
+ * writes its own until it is no more.
+ */
 static void kvx_agent_free(struct kref *ref)
 {
 	struct kvx_agent *agent = container_of(ref, struct kvx_agent, ref);
 
+	kvx_states_free(agent);
 	mutex_destroy(&agent->imports_lock);
 	kfree(agent);
 }

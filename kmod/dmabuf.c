@@ -355,8 +355,9 @@ static enum dma_data_direction kvx_dmabuf_cpu_dir(const struct kvx_pool *pool)
  * @pool: any; if it is of none, nothing is done
  *
  * Only the first who uses it begins, and the last ends: what one has just written is not to be lost
- * to another's beginning. What another driver still does is not waited for, as it may take as long
- * as it likes.
+ * to another's beginning. What another driver does already is not waited for, as it may take as
+ * long as it likes; for what it begins in just this moment the exporter may wait, until a signal
+ * comes.
  *
  * Context: process, may sleep.
  * Return: 0, -EAGAIN when another driver works with it, -EINTR, or what the exporter says.

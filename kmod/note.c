@@ -28,6 +28,7 @@ void kvx_notes_init(struct kvx_notes *notes)
 	spin_lock_init(&notes->lock);
 	INIT_LIST_HEAD(&notes->list);
 	init_waitqueue_head(&notes->room);
+	init_waitqueue_head(&notes->out_room);
 }
 
 /**
@@ -126,8 +127,8 @@ static void kvx_note_put_out(struct kvx_notes *from, u32 bytes)
 	from->out--;
 	from->out_bytes -= bytes;
 	spin_unlock(&from->lock);
-	if (wq_has_sleeper(&from->room))
-		wake_up_all(&from->room);
+	if (wq_has_sleeper(&from->out_room))
+		wake_up_all(&from->out_room);
 }
 
 /* Returns 0, -EAGAIN (the receiver has no room), -EDQUOT (the sender has too many) or -ENOENT. */
@@ -271,12 +272,13 @@ static bool kvx_note_try_again(struct kvx_note *note, int got, int *now)
 static int kvx_note_wait_for_room(struct kvx_note *note)
 {
 	int got, now = kvx_note_try_reserve(note), err;
-	struct kvx_notes *where;
+	wait_queue_head_t *where;
 
 	while (now == -EAGAIN || now == -EDQUOT) {
 		got = now;
-		where = got == -EAGAIN ? &note->to->notes : &note->from->notes;
-		err = wait_event_interruptible(where->room, kvx_note_try_again(note, got, &now));
+		/* Two queues: who tries here in vain wakes nobody who waits as it does. */
+		where = got == -EAGAIN ? &note->to->notes.room : &note->from->notes.out_room;
+		err = wait_event_interruptible(*where, kvx_note_try_again(note, got, &now));
 		if (err)
 			return -EINTR;
 	}

@@ -47,7 +47,8 @@ struct kvx_note {
  * @out_bytes: how many bytes those are
  * @overflows: how often more came than there was room for; never
  * @closed: the agent has gone
- * @room: where those wait who wait for room here, or for room for more of its own
+ * @room: where those wait who wait for room here
+ * @out_room: where its own threads wait that have too many on their way
  */
 struct kvx_notes {
 	spinlock_t lock;		/* see above */
@@ -60,6 +61,7 @@ struct kvx_notes {
 	u32 overflows;
 	bool closed;
 	wait_queue_head_t room;
+	wait_queue_head_t out_room;
 };
 
 void kvx_notes_init(struct kvx_notes *notes);

@@ -274,8 +274,23 @@ u32 *kvx_state_word(struct kvx_agent *agent, u32 xfer)
 }
 
 /**
- * kvx_ring_free() - the agent is no more
- * @agent: nobody uses it any more; mappings have what they show
+ * kvx_states_free() - the agent is no more
+ * @agent: the last of its transfers has gone; mappings have what they show
+ *
+ * Context: any.
+ */
+void kvx_states_free(struct kvx_agent *agent)
+{
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(agent->states); i++)
+		free_page(agent->states[i]);
+}
+
+/**
+ * kvx_ring_free() - the agent is closing
+ * @agent: all of its transfers are released, so that none is told of here; mappings have what they
+ * show
  *
  * Context: process, may sleep.
  */
@@ -283,10 +298,7 @@ void kvx_ring_free(struct kvx_agent *agent)
 {
 	struct kvx_ring *ring = agent->ring;
 	struct kvx_ring_entry *entry, *next;
-	u32 i;
 
-	for (i = 0; i < ARRAY_SIZE(agent->states); i++)
-		free_page(agent->states[i]);
 	if (!ring)
 		return;
 	list_for_each_entry_safe(entry, next, &ring->backlog, link)

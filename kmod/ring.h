@@ -48,6 +48,7 @@ void kvx_ring_put(struct kvx_agent *agent, struct kvx_ring_entry *entry);
 bool kvx_ring_flush(struct kvx_agent *agent);
 void kvx_ring_free(struct kvx_agent *agent);
 
+void kvx_states_free(struct kvx_agent *agent);
 u32 *kvx_state_word(struct kvx_agent *agent, u32 xfer);
 void kvx_agent_signal(struct kvx_agent *agent);
 void kvx_agent_wake(struct kvx_agent *agent);

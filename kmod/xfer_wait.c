@@ -28,18 +28,19 @@ static bool kvx_xfer_set_ready(struct kvx_xfer_set *set)
 		return set->ended == set->nr;
 	}
 	for (i = 0; i < set->nr; i++)
-		if (kvx_xfer_has_ended(set->xfers[i]))
+		if (kvx_xfer_has_ended(set->xfers[i])) {
+			set->first = i;
 			return true;
+		}
 	return false;
 }
 
-/* How many, and which first: as it is now. */
+/* How many, and which first: as it is now, or was when one was seen to have ended. */
 static void kvx_xfer_set_count(struct kvx_xfer_set *set)
 {
 	u32 i;
 
 	set->ended = 0;
-	set->first = 0;
 	for (i = set->nr; i > 0; i--)
 		if (kvx_xfer_has_ended(set->xfers[i - 1])) {
 			set->ended++;
@@ -91,6 +92,9 @@ static int kvx_xfer_set_wait(struct kvx_agent *agent, struct kvx_xfer_set *set, 
 
 	if (kvx_xfer_set_ready(set))
 		return 0;
+	/* A look is no wait: no signal ends it. */
+	if (!timeout_ns)
+		return -ETIME;
 	if (timeout_ns > KTIME_MAX)
 		err = wait_event_interruptible(agent->wait, kvx_xfer_set_ready(set));
 	else

@@ -45,13 +45,24 @@ int kvx_take_opts(void *opts, size_t size, const void *from, const char *what)
 	return 0;
 }
 
-int kvx_give_struct(void *to, const void *full, size_t size, const char *what)
+int kvx_check_struct(const void *to, const char *what)
 {
 	size_t theirs;
 
 	memcpy(&theirs, to, sizeof(theirs));
 	if (theirs < sizeof(theirs))
 		return kvx_fail(EINVAL, "%s: no size is set: use the struct's _INIT", what);
+	return 0;
+}
+
+int kvx_give_struct(void *to, const void *full, size_t size, const char *what)
+{
+	int err = kvx_check_struct(to, what);
+	size_t theirs;
+
+	if (err)
+		return err;
+	memcpy(&theirs, to, sizeof(theirs));
 	memset(to, 0, theirs);
 	memcpy(to, full, theirs < size ? theirs : size);
 	memcpy(to, &theirs, sizeof(theirs));

@@ -239,6 +239,16 @@ const struct kvx_error *kvx_last_error(void)
 	return &last;
 }
 
+struct kvx_error kvx_error_save(void)
+{
+	return last;
+}
+
+void kvx_error_restore(const struct kvx_error *error)
+{
+	last = *error;
+}
+
 const char *kvx_reason_name(unsigned int reason)
 {
 	return reason < KVXFER_REASON_NR ? reasons[reason].name : "UNKNOWN";

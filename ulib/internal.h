@@ -45,6 +45,13 @@ int kvx_give_result(struct kvx_result *result, const struct kvxfer_completion *f
 int kvx_take_opts(void *opts, size_t size, const void *from, const char *what);
 int kvx_give_struct(void *to, const void *full, size_t size, const char *what);
 
+/* Can an answer be given there? To be asked before what cannot be asked twice. */
+int kvx_check_struct(const void *to, const char *what);
+
+/* The thread's last error, to be put back when what failed was no failure to the caller. */
+struct kvx_error kvx_error_save(void);
+void kvx_error_restore(const struct kvx_error *error);
+
 /* Note an error in words and return -@err. */
 int kvx_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -83,6 +83,35 @@ void kvx_metadata_encode(const struct kvx_metadata *metadata, unsigned char *blo
 	put(blob + CRC_AT, sum(blob, bytes), 4);
 }
 
+/* What a name may hold, as the kernel sees it: it may be printed. */
+static bool name_is_sound(const char name[KVX_NAME_MAX])
+{
+	const size_t length = strnlen(name, KVX_NAME_MAX);
+
+	if (!length || length == KVX_NAME_MAX)
+		return false;
+	for (size_t i = 0; i < length; i++)
+		if (name[i] < ' ' || name[i] > '~')
+			return false;
+	return zeros((const unsigned char *)name + length, KVX_NAME_MAX - length);
+}
+
+/* Could a layout be so? Who reads it may divide by what it says. */
+static bool layout_is_sound(const struct kvx_peer_layout *l)
+{
+	uint64_t region;
+
+	if (!l->format || !l->num_blocks || !l->num_layers || !l->outer_dim || l->outer_dim > 8 ||
+	    !l->page_size || !l->inner_dim || !l->dtype_width || l->dtype_width > 8)
+		return false;
+	if (__builtin_mul_overflow((uint64_t)l->page_size * l->inner_dim,
+				   (uint64_t)l->dtype_width, &region) || region != l->region_bytes)
+		return false;
+	return l->rights && !(l->rights & ~(KVX_GRANT_READ | KVX_GRANT_WRITE)) &&
+	       l->first_block < l->num_blocks && l->nr_blocks &&
+	       l->nr_blocks <= l->num_blocks - l->first_block;
+}
+
 enum kvx_metadata_error kvx_metadata_check(const unsigned char *blob, size_t bytes,
 					   struct kvx_peer_info *info)
 {
@@ -113,9 +142,9 @@ enum kvx_metadata_error kvx_metadata_check(const unsigned char *blob, size_t byt
 	info->epoch = get(blob + 32, 8);
 	info->layouts = layouts;
 	memcpy(info->name, blob + 56, KVX_NAME_MAX);
-	/* Version 1 knows no version 0, no epoch 0, and no name without an end. */
+	/* There is no version 0, nor an epoch 0. */
 	if (!get(blob + 4, 2) || !info->epoch || info->epoch >> 48 || !zeros(blob + 52, 4) ||
-	    info->name[KVX_NAME_MAX - 1] || !info->name[0])
+	    !name_is_sound(info->name))
 		return KVX_METADATA_FIELD;
 	return KVX_METADATA_OK;
 }
@@ -146,9 +175,7 @@ enum kvx_metadata_error kvx_metadata_layout(const unsigned char *blob,
 	layout->first_block = get(at + 44, 4);
 	layout->nr_blocks = get(at + 48, 4);
 	memcpy(out->key, at + 56, sizeof(out->key));
-	if (!id || id > 0xffff || !zeros(at + 52, 4) || !layout->num_blocks ||
-	    layout->first_block >= layout->num_blocks || !layout->nr_blocks ||
-	    layout->nr_blocks > layout->num_blocks - layout->first_block)
+	if (!id || id > 0xffff || !zeros(at + 52, 4) || !layout_is_sound(layout))
 		return KVX_METADATA_FIELD;
 	return KVX_METADATA_OK;
 }

@@ -57,6 +57,9 @@ static const unsigned char *take(const unsigned char *at, struct kvx_note *note)
 	struct kvxfer_note head;
 
 	memcpy(&head, at, sizeof(head));
+	/* A kernel that knows longer ones does not send them to a program that does not. */
+	if (head.bytes > sizeof(note->data))
+		head.bytes = sizeof(note->data);
 	note->worker_id = head.worker_id;
 	note->epoch = head.epoch;
 	note->sent_ns = head.sent_ns;
@@ -81,8 +84,10 @@ int kvx_note_recv_all(struct kvx_agent *agent,
 {
 	unsigned char *buffer = malloc(ROOM);
 	struct kvx_note *note = malloc(sizeof(*note));
+	const struct kvx_error before = kvx_error_save();
 	struct kvxfer_note_recv cmd = {};
 	const unsigned char *at;
+	uint32_t left = 0;
 	int err = 0, nr = 0;
 
 	if (!buffer || !note) {
@@ -91,16 +96,22 @@ int kvx_note_recv_all(struct kvx_agent *agent,
 		return kvx_fail(ENOMEM, "receive notes: no memory");
 	}
 	do {
-		err = recv_command(agent, buffer, ROOM, 0, &cmd);
+		/* Those that had come by the first call: others may come as fast as they go. */
+		err = recv_command(agent, buffer, ROOM, left, &cmd);
+		left = (nr ? left : cmd.out_nr + cmd.out_left) - cmd.out_nr;
 		at = buffer;
 		for (uint32_t i = 0; !err && i < cmd.out_nr; i++) {
 			at = take(at, note);
 			each(note, arg);
 			nr++;
 		}
-	} while (!err && cmd.out_left);
+	} while (!err && left);
 	free(buffer);
 	free(note);
 	/* Those that have come have been taken; an error is told when there was none. */
-	return err == -EAGAIN || nr ? nr : err;
+	if (err == -EAGAIN || nr) {
+		kvx_error_restore(&before);
+		return nr;
+	}
+	return err;
 }

@@ -21,6 +21,7 @@ struct kvx_xfer {
 	struct kvx_agent *agent;
 	const uint32_t *state;
 	uint64_t bytes;
+	uint64_t user_data;
 	uint32_t id;
 };
 
@@ -63,6 +64,11 @@ int kvx_give_result(struct kvx_result *result, const struct kvxfer_completion *f
 	return result ? kvx_give_struct(result, &full, sizeof(full), what) : 0;
 }
 
+static int check_result(const struct kvx_result *result, const char *what)
+{
+	return result ? kvx_check_struct(result, what) : 0;
+}
+
 /* 0 for one that is done, and the thread's error for one that has ended badly. */
 static int result_errno(const struct kvxfer_completion *result, const char *what)
 {
@@ -70,9 +76,19 @@ static int result_errno(const struct kvxfer_completion *result, const char *what
 
 	if (result->state == KVX_XFER_DONE)
 		return 0;
-	if (!result->error)
+	if (result->state == KVX_XFER_GONE)
 		return kvx_fail(ENOENT, "%s: it was released meanwhile", what);
 	return kvx_fail_refused(result->error, what, &hdr);
+}
+
+static int map_errno(struct kvx_agent *agent, int err)
+{
+	struct kvx_info info = KVX_INFO_INIT;
+
+	if (!kvx_query(agent, &info) && !(info.features & KVXFER_FEATURE_XFER))
+		return kvx_fail(ENOTTY, "this kernel's kvxfer has no transfers");
+	return kvx_fail(err, "map the states of transfers: %s",
+			strerrordesc_np(err) ?: "unknown error");
 }
 
 /* The mapping of the states: made when it is first needed, and then there for all threads. */
@@ -88,8 +104,7 @@ static int map_states(struct kvx_agent *agent)
 		states = mmap(NULL, STATES_BYTES, PROT_READ, MAP_SHARED, agent->fd,
 			      KVXFER_MMAP_STATES);
 		if (states == MAP_FAILED)
-			err = kvx_fail(errno, "map the states of transfers: %s",
-				       strerrordesc_np(errno) ?: "unknown error");
+			err = map_errno(agent, errno);
 		else
 			__atomic_store_n(&agent->states, states, __ATOMIC_RELEASE);
 	}
@@ -122,15 +137,19 @@ static uint32_t count_of(size_t nr)
 }
 
 /* The agent that is not this one, of two handles'. */
-static void note_receiver(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd)
+static int note_receiver(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd)
 {
 	struct kvx_info info = KVX_INFO_INIT;
 	const struct kvxfer_handle *other = &cmd->dst;
+	int err = kvx_query(agent, &info);
 
-	if (!kvx_query(agent, &info) && other->worker_id == info.worker_id)
+	if (err)
+		return err;
+	if (other->worker_id == info.worker_id)
 		other = &cmd->src;
 	cmd->note.worker_id = other->worker_id;
 	cmd->note.epoch = other->rest >> KVXFER_LAYOUT_ID_BITS;
+	return 0;
 }
 
 static int prep_command(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd,
@@ -165,8 +184,10 @@ static int prep_command(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd,
 		if (opts.note_worker_id)
 			cmd->note.worker_id = opts.note_worker_id;
 		else
-			note_receiver(agent, cmd);
+			err = note_receiver(agent, cmd);
 	}
+	if (err)
+		return err;
 	return kvx_command(agent, nr, what, &cmd->hdr, sizeof(*cmd));
 }
 
@@ -195,6 +216,7 @@ static int make(struct kvx_agent *agent, struct kvx_xfer **out, struct kvx_handl
 	xfer->agent = agent;
 	xfer->id = cmd.out_xfer;
 	xfer->bytes = cmd.out_bytes;
+	xfer->user_data = cmd.user_data;
 	xfer->state = agent->states + KVXFER_XFER_SLOT(xfer->id);
 	*out = xfer;
 	return 0;
@@ -221,9 +243,11 @@ int kvx_xfer_exec(struct kvx_agent *agent, struct kvx_handle src, const uint32_t
 		  const struct kvx_xfer_opts *opts, struct kvx_result *result)
 {
 	struct kvxfer_xfer_prep cmd = { .hdr.flags = KVXFER_XFER_WAIT };
-	int err = prep_command(agent, &cmd, src, src_ids, nr_src, dst, dst_ids, nr_dst, opts,
-			       KVXFER_IOC_XFER_EXEC, "transfer");
+	int err = check_result(result, "transfer");
 
+	if (!err)
+		err = prep_command(agent, &cmd, src, src_ids, nr_src, dst, dst_ids, nr_dst, opts,
+				   KVXFER_IOC_XFER_EXEC, "transfer");
 	if (!err)
 		err = kvx_give_result(result, &cmd.out_result, "transfer");
 	return err ? err : result_errno(&cmd.out_result, "transfer");
@@ -282,8 +306,16 @@ int kvx_xfer_wait(struct kvx_xfer *xfer, uint64_t timeout_ns, struct kvx_result 
 {
 	struct kvxfer_completion completion = {};
 	uint32_t index;
-	int err = wait_command(xfer->agent, &xfer->id, 1, 0, timeout_ns, &completion, &index);
+	int err = check_result(result, "wait for transfer");
 
+	/* Another thread may have posted it again between its end and the telling of it. */
+	while (!err && (completion.state == KVX_XFER_GONE ||
+			(completion.state >= KVX_XFER_RUNNING &&
+			 completion.state <= KVX_XFER_RELEASING))) {
+		err = wait_command(xfer->agent, &xfer->id, 1, 0, timeout_ns, &completion, &index);
+		if (completion.state == KVX_XFER_GONE)
+			break;
+	}
 	if (!err)
 		err = kvx_give_result(result, &completion, "wait for transfer");
 	return err ? err : result_errno(&completion, "wait for transfer");
@@ -291,6 +323,7 @@ int kvx_xfer_wait(struct kvx_xfer *xfer, uint64_t timeout_ns, struct kvx_result 
 
 int kvx_xfer_result(struct kvx_xfer *xfer, struct kvx_result *result)
 {
+	const struct kvx_error before = kvx_error_save();
 	struct kvxfer_completion completion = {};
 	uint32_t index;
 	int err;
@@ -300,7 +333,10 @@ int kvx_xfer_result(struct kvx_xfer *xfer, struct kvx_result *result)
 	if (err && kvx_last_error()->reason != KVXFER_REASON_XFER_TIMEOUT &&
 	    kvx_last_error()->reason != KVXFER_REASON_XFER_STATE)
 		return err;
+	if (err)
+		kvx_error_restore(&before);
 	if (!completion.xfer) {
+		completion.user_data = xfer->user_data;
 		completion.xfer = xfer->id;
 		completion.state = kvx_xfer_check(xfer);
 	}
@@ -320,9 +356,16 @@ static int wait_set(struct kvx_xfer *const *xfers, size_t nr, uint32_t flags, ui
 		if (!ids)
 			return kvx_fail(ENOMEM, "wait for transfers: no memory");
 	}
-	for (size_t i = 0; i < nr; i++)
+	err = 0;
+	for (size_t i = 0; i < nr && !err; i++) {
+		/* Numbers are the agent's own: another's would name another transfer. */
+		if (xfers[i]->agent != xfers[0]->agent)
+			err = kvx_fail(EINVAL, "wait for transfers: number %zu is another agent's",
+				       i);
 		ids[i] = xfers[i]->id;
-	err = wait_command(xfers[0]->agent, ids, nr, flags, timeout_ns, NULL, index);
+	}
+	if (!err)
+		err = wait_command(xfers[0]->agent, ids, nr, flags, timeout_ns, NULL, index);
 	if (ids != few)
 		free(ids);
 	return err;
@@ -402,19 +445,31 @@ int kvx_ring_setup(struct kvx_agent *agent, uint32_t entries, int eventfd)
 	void *ring;
 	int err;
 
-	err = kvx_command(agent, KVXFER_IOC_RING_SETUP, "set up ring", &cmd.hdr, sizeof(cmd));
-	if (err)
-		return err;
-	ring = mmap(NULL, cmd.out_mmap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, agent->fd,
-		    cmd.out_mmap_offset);
-	if (ring == MAP_FAILED)
-		return kvx_fail(errno, "map ring: %s", strerrordesc_np(errno) ?: "unknown error");
 	pthread_mutex_lock(&agent->lock);
-	agent->ring_bytes = cmd.out_mmap_bytes;
-	agent->ring_entries = entries;
-	agent->ring = ring;
+	/* One that could not be mapped is there, and can be mapped when there is room for it. */
+	if (agent->ring_bytes && !agent->ring) {
+		err = entries == agent->ring_entries ? 0 :
+		      kvx_fail(EEXIST, "set up ring: there is one of %u entries",
+			       agent->ring_entries);
+	} else {
+		err = kvx_command(agent, KVXFER_IOC_RING_SETUP, "set up ring", &cmd.hdr,
+				  sizeof(cmd));
+		if (!err) {
+			agent->ring_bytes = cmd.out_mmap_bytes;
+			agent->ring_entries = entries;
+		}
+	}
+	if (!err) {
+		ring = mmap(NULL, agent->ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, agent->fd,
+			    KVXFER_MMAP_RING);
+		if (ring == MAP_FAILED)
+			err = kvx_fail(errno, "map ring: %s",
+				       strerrordesc_np(errno) ?: "unknown error");
+		else
+			agent->ring = ring;
+	}
 	pthread_mutex_unlock(&agent->lock);
-	return 0;
+	return err;
 }
 
 /* Take one, if there is one. Under the agent's lock. */
@@ -435,7 +490,10 @@ int kvx_ring_next(struct kvx_agent *agent, struct kvx_result *result)
 	struct pollfd pollfd = { .fd = agent->fd, .events = POLLIN };
 	struct kvxfer_completion completion;
 	bool got = false;
+	int err = kvx_check_struct(result, "next result");
 
+	if (err)
+		return err;
 	pthread_mutex_lock(&agent->lock);
 	if (agent->ring) {
 		got = ring_take(agent, &completion);

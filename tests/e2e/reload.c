@@ -176,3 +176,45 @@ TEST(a_module_with_pools_stays)
 	while (unload())
 		CHECK_EQ(errno, EAGAIN);
 }
+
+/* Large copies are under way when the last descriptor is closed, and the module goes. */
+TEST(a_module_goes_when_its_copies_have_ended)
+{
+	uint32_t ids[64];
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(ids); i++)
+		ids[i] = i;
+	for (int round = 0; round < 40; round++) {
+		struct kvxfer_pool_create create = {
+			.hdr.size = sizeof(create), .bytes = 32 << 20, .mode = 0600,
+		};
+		struct kvxfer_layout_base base = {};
+		struct kvxfer_layout_register reg = {
+			.hdr.size = sizeof(reg), .kind = KVXFER_LAYOUT_CONTIGUOUS,
+			.format = KVXFER_FORMAT_NHD, .num_blocks = 64, .num_layers = 2,
+			.outer_dim = 2, .page_size = 16, .inner_dim = 2048, .dtype_width = 2,
+			.alignment = 1, .nr_bases = 1, .bases = (uintptr_t)&base,
+		};
+		struct kvxfer_xfer_prep exec = {
+			.hdr.size = sizeof(exec), .src_ids = (uintptr_t)ids,
+			.dst_ids = (uintptr_t)ids, .nr_src = 64, .nr_dst = 64,
+		};
+		int fd;
+
+		CHECK_EQ(load(""), 0);
+		fd = open(KVXFER_DEVICE, O_RDWR);
+		CHECK(fd >= 0);
+		CHECK_EQ(ioctl(fd, KVXFER_IOC_POOL_CREATE, &create), 0);
+		base.pool = create.out_pool;
+		CHECK_EQ(ioctl(fd, KVXFER_IOC_LAYOUT_REGISTER, &reg), 0);
+		exec.src = (struct kvxfer_handle){ reg.out_worker_id, reg.out_rest };
+		base.offset = 16 << 20;
+		CHECK_EQ(ioctl(fd, KVXFER_IOC_LAYOUT_REGISTER, &reg), 0);
+		exec.dst = (struct kvxfer_handle){ reg.out_worker_id, reg.out_rest };
+		for (int i = 0; i < 3; i++)
+			CHECK_EQ(ioctl(fd, KVXFER_IOC_XFER_EXEC, &exec), 0);
+		close(fd);
+		while (unload())
+			CHECK_EQ(errno, EAGAIN);
+	}
+}

@@ -113,6 +113,16 @@ TEST(results_come_in_order_with_eventfd_and_poll)
 	CHECK_EQ(kvx_ring_next(b.agent, &result), -EAGAIN);
 	CHECK_EQ(polled(kvx_fd(b.agent)), 0);
 
+	/* What cannot be given is not taken. */
+	xfers[0] = prep(&b, 77);
+	OK(kvx_xfer_post(xfers[0]));
+	kvx_xfer_release(xfers[0]);
+	CHECK_EQ(read(event, &count, 8), 8);
+	memset(&result, 0, sizeof(result));
+	CHECK_EQ(kvx_ring_next(b.agent, &result), -EINVAL);
+	expect_next(&b, 77);
+	result.size = sizeof(result);
+
 	/* Results and notes count: not what is released; and one call that waits, once. */
 	kvx_xfer_release(prep(&b, 1));
 	OK(kvx_xfer_exec(b.agent, b.src.handle, ids, 1, b.dst.handle, ids, 1, NULL, NULL));

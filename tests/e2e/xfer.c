@@ -272,6 +272,10 @@ TEST(waiting_is_for_one_for_any_and_for_all)
 	CHECK_EQ(index, 1);
 	CHECK_EQ(kvx_wait_all(xfers, 3, 1000), -ETIME);
 	CHECK_EQ(kvx_last_error()->index, 1);
+	/* A look that finds it running is no failure: what failed before is still to be read. */
+	CHECK_EQ(kvx_xfer_wait(xfers[1], 0, NULL), -ECANCELED);
+	OK(kvx_xfer_result(xfers[0], &result));
+	REASON(XFER_CANCELED);
 	let_copies_go(1);
 	OK(kvx_wait_all(xfers, 3, KVX_FOREVER));
 	CHECK_EQ(kvx_xfer_check(xfers[0]), KVX_XFER_DONE);
@@ -295,6 +299,23 @@ static void *wait_one(void *arg)
 
 	waiter->err = kvx_xfer_wait(waiter->xfer, KVX_FOREVER, NULL);
 	return NULL;
+}
+
+TEST(transfers_of_two_agents_are_not_waited_for_at_once)
+{
+	struct pair p = make_pair(standard(KVX_LAYOUT_CONTIGUOUS, 4));
+	struct pair q = make_pair(standard(KVX_LAYOUT_CONTIGUOUS, 4));
+	struct kvx_xfer *xfers[2] = { prep(&p, 1, NULL), prep(&q, 1, NULL) };
+
+	/* They have the same number. */
+	CHECK_EQ(kvx_xfer_id(xfers[0]), kvx_xfer_id(xfers[1]));
+	OK(kvx_xfer_post(xfers[0]));
+	CHECK_EQ(kvx_wait_all(xfers, 2, KVX_FOREVER), -EINVAL);
+	CHECK(strstr(kvx_last_error()->text, "number 1 is another agent's"));
+	kvx_xfer_release(xfers[0]);
+	kvx_xfer_release(xfers[1]);
+	close_pair(&p);
+	drop_pair(&q);
 }
 
 TEST(several_threads_wait)

@@ -43,8 +43,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & 8 && bytes >= KVX_METADATA_HEAD) {
 		put(blob + 52, 0, 4);
 		put(blob + 32, get(blob + 32, 6) | 1, 8);
-		blob[56] |= 1;
-		blob[119] = 0;
+		memset(blob + 57, 0, KVX_NAME_MAX - 1);
+		blob[56] = 'a' + blob[56] % 26;
+	}
+	/* Layouts that could be, but for what is left to chance. */
+	for (size_t at = KVX_METADATA_HEAD; data[0] & 16 && at + KVX_METADATA_LAYOUT <= bytes;
+	     at += KVX_METADATA_LAYOUT) {
+		put(blob + at, 1 + blob[at], 4);
+		put(blob + at + 16, 1 + blob[at + 16] % 8, 4);
+		put(blob + at + 28, 1 + blob[at + 28] % 8, 4);
+		put(blob + at + 32, get(blob + at + 20, 4) * get(blob + at + 24, 4) *
+				    get(blob + at + 28, 4), 8);
+		put(blob + at + 40, 1 + blob[at + 40] % 3, 4);
+		put(blob + at + 44, 0, 4);
+		put(blob + at + 48, get(blob + at + 8, 4), 4);
+		put(blob + at + 52, 0, 4);
 	}
 	if (bytes >= KVX_METADATA_HEAD)
 		put(blob + CRC_AT, sum(blob, bytes), 4);
@@ -62,9 +75,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		must(kvx_metadata_bytes(metadata.info.layouts) == bytes);
 		again = malloc(bytes);
 		kvx_metadata_encode(&metadata, again);
-		/* The name ends with its first NUL; what is behind it is not told again. */
-		memset(blob + 56 + strlen(metadata.info.name), 0,
-		       KVX_NAME_MAX - strlen(metadata.info.name));
 		memset(blob + CRC_AT, 0, 4);
 		memset(again + CRC_AT, 0, 4);
 		must(!memcmp(blob, again, bytes));

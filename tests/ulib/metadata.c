@@ -25,7 +25,7 @@ static unsigned char *encode(size_t nr, size_t *bytes)
 			.format = 1 + i % 4, .num_blocks = 1000 + i, .num_layers = 80,
 			.outer_dim = 2, .page_size = 16, .inner_dim = 1024, .dtype_width = 2,
 			.rights = 1 + i % 3, .first_block = i, .nr_blocks = 900,
-			.region_bytes = 1ULL << (20 + i),
+			.region_bytes = 16 * 1024 * 2,
 		};
 		for (size_t k = 0; k < 16; k++)
 			layouts[i].key[k] = i * 16 + k;
@@ -83,7 +83,7 @@ TEST(the_format_is_what_is_written_down)
 	CHECK(!memcmp(blob, head, sizeof(head)));
 	CHECK(!memcmp(blob + 16, middle, sizeof(middle)));
 	CHECK(!memcmp(blob + 120, "\1\0\0\0\1\0\0\0\350\3\0\0\120\0\0\0\2\0\0\0\20\0\0\0", 24));
-	CHECK_EQ(get(blob + CRC_AT, 4), 0xa4f18cc6);
+	CHECK_EQ(get(blob + CRC_AT, 4), 0xaa7d8512);
 	free(blob);
 }
 
@@ -160,6 +160,8 @@ TEST(what_cannot_be_is_refused_by_name)
 	CHANGED(FIELD, 52, 1, 4);
 	CHANGED(FIELD, 56, 0, 1);
 	CHANGED(FIELD, 119, 'x', 1);
+	CHANGED(FIELD, 57, 27, 1);
+	CHANGED(FIELD, 58, 0, 1);
 	LAYOUT(0, 0);
 	LAYOUT(0, 0x10000);
 	LAYOUT(8, 0);
@@ -167,6 +169,18 @@ TEST(what_cannot_be_is_refused_by_name)
 	LAYOUT(48, 0);
 	LAYOUT(48, 0xffffffff);
 	LAYOUT(52, 1);
+	LAYOUT(4, 0);
+	LAYOUT(12, 0);
+	LAYOUT(16, 0);
+	LAYOUT(16, 9);
+	LAYOUT(20, 0);
+	LAYOUT(20, 17);
+	LAYOUT(24, 0);
+	LAYOUT(28, 0);
+	LAYOUT(28, 9);
+	LAYOUT(32, 0);
+	LAYOUT(40, 0);
+	LAYOUT(40, 4);
 #undef CHANGED
 #undef LAYOUT
 }
