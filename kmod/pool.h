@@ -4,7 +4,6 @@
 #define KVX_POOL_H
 
 #include <linux/cred.h>
-#include <linux/fs.h>
 #include <linux/iosys-map.h>
 #include <linux/kref.h>
 #include <linux/mutex.h>
@@ -86,13 +85,15 @@ struct kvx_pool {
 };
 
 /*
- * Are two pools of the same bytes, at the same places? Two are that were made of one memfd or one
- * dma-buf. That a range of memory was pinned twice is not seen.
+ * Are two pools of the same bytes, at the same places? Two are that begin with the same page: those
+ * of one memfd, of a range that was pinned twice, of a mapping of a pool that was pinned. That one
+ * begins in the midst of another is not seen.
  */
 static inline bool kvx_pool_same(const struct kvx_pool *a, const struct kvx_pool *b)
 {
-	return a == b || (a->dmabuf && a->dmabuf == b->dmabuf) ||
-	       (a->file && b->file && file_inode(a->file) == file_inode(b->file));
+	if (a->dmabuf || b->dmabuf)
+		return a->dmabuf == b->dmabuf;
+	return kvx_pages_at(&a->pages, 0) == kvx_pages_at(&b->pages, 0);
 }
 
 extern struct mutex kvx_pools_lock;

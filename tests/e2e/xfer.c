@@ -471,6 +471,7 @@ TEST(overlap_is_seen_by_bytes)
 	struct kvx_handle view, one, two;
 	struct kvx_pool *pools[2];
 	struct kvx_xfer *xfer;
+	void *range;
 	int fd;
 
 	/* Another layout of the same pool, 8 blocks further. */
@@ -503,6 +504,22 @@ TEST(overlap_is_seen_by_bytes)
 	CHECK_EQ(kvx_xfer_prep(agent, &xfer, one, first, 2, two, first, 2, NULL), -EINVAL);
 	REASON(XFER_OVERLAP);
 	OK(kvx_xfer_exec(agent, one, first, 2, two, eighth, 2, NULL, NULL));
+
+	/* One range, pinned twice; and a pool, and its own mapping pinned. */
+	range = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(range != MAP_FAILED);
+	for (int i = 0; i < 2; i++) {
+		OK(kvx_pool_pin(agent, &base.pool, range, MIB, KVX_POOL_WRITE));
+		OK(kvx_layout_register(agent, i ? &two : &one, &config, &base, 1));
+	}
+	CHECK_EQ(kvx_xfer_prep(agent, &xfer, one, first, 2, two, first, 2, NULL), -EINVAL);
+	REASON(XFER_OVERLAP);
+	OK(kvx_xfer_exec(agent, one, first, 2, two, eighth, 2, NULL, NULL));
+	OK(kvx_pool_pin(agent, &base.pool, side.mem, side.bytes, KVX_POOL_WRITE));
+	base.offset = side.bases[0];
+	OK(kvx_layout_register(agent, &two, &side.config, &base, 1));
+	CHECK_EQ(kvx_xfer_prep(agent, &xfer, side.handle, first, 2, two, first, 2, NULL), -EINVAL);
+	REASON(XFER_OVERLAP);
 	drop_side(&side);
 	kvx_close(agent);
 	agent = open_agent();

@@ -731,8 +731,7 @@ struct kvxfer_layout_base {
  *
  * A region is page_size * inner_dim * dtype_width bytes; none of these has to be a power of two,
  * nor aligned to anything. The layout holds its pools until it is unregistered. Ids begin at 1 and
- * are never used again. The agent's worker_id is fixed from then on. That two pools are of the same
- * bytes (a range that was pinned twice) is not seen.
+ * are never used again. The agent's worker_id is fixed from then on.
  *
  * Return: 0; ENOENT with LAYOUT_POOL; EOVERFLOW with LAYOUT_OVERFLOW; ENOSPC with LAYOUT_IDS;
  * EINVAL with the other LAYOUT_* or FIELD_UNUSED; EFAULT for bases that cannot be read; ENOMEM;
@@ -1065,6 +1064,9 @@ struct kvxfer_note_to {
  * XFER_EXEC posts it at once and releases it when it has ended; with XFER_WAIT the command returns
  * then, and without, its end is told by the ring alone. A signal that comes while XFER_EXEC waits
  * cancels it.
+ *
+ * What is both read and written is found by bytes, in whichever layouts and pools they are; but a
+ * range that was pinned and begins in the midst of another pool is not seen to do so.
  *
  * Return: 0; ENOENT with HANDLE_UNKNOWN, NOTE_AGENT; ESTALE with HANDLE_STALE; EACCES with
  * XFER_READONLY, XFER_RIGHTS; EKEYEXPIRED with GRANT_EXPIRED; EINVAL with the other XFER_*,
