@@ -85,15 +85,18 @@ struct kvx_pool {
 };
 
 /*
- * Are two pools of the same bytes, at the same places? Two are that begin with the same page: those
- * of one memfd, of a range that was pinned twice, of a mapping of a pool that was pinned. That one
- * begins in the midst of another is not seen.
+ * Are two pools of the same bytes, at the same places? Two are that begin with the same page, and
+ * have the same where the shorter one ends: those of one memfd, of a range that was pinned twice, of
+ * a mapping of a pool that was pinned. That one begins in the midst of another is not seen.
  */
 static inline bool kvx_pool_same(const struct kvx_pool *a, const struct kvx_pool *b)
 {
+	const unsigned long last = min(a->pages.nr, b->pages.nr) - 1;
+
 	if (a->dmabuf || b->dmabuf)
 		return a->dmabuf == b->dmabuf;
-	return kvx_pages_at(&a->pages, 0) == kvx_pages_at(&b->pages, 0);
+	return kvx_pages_at(&a->pages, 0) == kvx_pages_at(&b->pages, 0) &&
+	       kvx_pages_at(&a->pages, last) == kvx_pages_at(&b->pages, last);
 }
 
 extern struct mutex kvx_pools_lock;

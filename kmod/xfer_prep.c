@@ -109,8 +109,7 @@ struct kvx_note *kvx_xfer_take_note(struct kvx_agent *agent, struct kvxfer_hdr *
 
 static int kvx_xfer_read_ids(struct kvxfer_xfer_prep *cmd, u32 **ids)
 {
-	*ids = kvmalloc_array(cmd->nr_src + cmd->nr_dst, sizeof(**ids),
-			      KVX_GFP_LIST);
+	*ids = kvmalloc_array(cmd->nr_src + cmd->nr_dst, sizeof(**ids), KVX_GFP_LIST);
 	if (!*ids)
 		return -ENOMEM;
 	if (copy_from_user(*ids, u64_to_user_ptr(cmd->src_ids), cmd->nr_src * sizeof(**ids)) ||
@@ -298,7 +297,7 @@ static int kvx_xfer_join(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr)
 	return 0;
 }
 
-/* Takes over all that it is given, whatever it returns. */
+/* Takes over all that it is given, unless there is no memory: then it returns NULL. */
 static struct kvx_xfer *kvx_xfer_new(struct kvx_agent *agent, const struct kvx_shape *shape,
 				     struct kvx_registered *src, struct kvx_registered *dst,
 				     struct kvx_grant *const *grants, u32 *ids,
@@ -308,15 +307,8 @@ static struct kvx_xfer *kvx_xfer_new(struct kvx_agent *agent, const struct kvx_s
 	struct kvx_xfer *xfer;
 
 	xfer = kzalloc(struct_size(xfer, copy.parts, parts), GFP_KERNEL_ACCOUNT);
-	if (!xfer) {
-		kvx_note_free(note);
-		kvx_grant_put(grants[0]);
-		kvx_grant_put(grants[1]);
-		kvx_layout_put(src);
-		kvx_layout_put(dst);
-		kvfree(ids);
+	if (!xfer)
 		return NULL;
-	}
 	kvx_xfer_init(xfer, agent, parts);
 	xfer->path = KVXFER_PATH_LOCAL;
 	xfer->src = src;
@@ -383,8 +375,9 @@ int kvx_xfer_make(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd, bool on
 		goto err_free;
 
 	xfer = kvx_xfer_new(agent, &shape, src, dst, grants, ids, note);
+	err = -ENOMEM;
 	if (!xfer)
-		return -ENOMEM;
+		goto err_free;
 	xfer->once = once;
 	xfer->user_data = cmd->user_data;
 	xfer->timeout_ns = cmd->deadline_ns ?: (u64)READ_ONCE(deadline_ms) * NSEC_PER_MSEC;
