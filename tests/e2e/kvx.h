@@ -53,6 +53,15 @@ static inline void settle(struct kvx_agent *agent)
 		sched_yield();
 }
 
+/* How a test ends: its agent goes with all that it owns, and then nothing is left on this node. */
+static inline void close_and_settle(struct kvx_agent *agent)
+{
+	kvx_close(agent);
+	agent = open_agent();
+	settle(agent);
+	kvx_close(agent);
+}
+
 /* Runs @fn in a child, as nobody with @gid if that is not -1; its return value comes back. */
 static inline int in_child(int (*fn)(void *), void *arg, gid_t gid)
 {

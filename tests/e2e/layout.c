@@ -260,8 +260,5 @@ TEST(ids_are_never_used_again_and_end)
 		CHECK_EQ(after, i);
 	}
 	CHECK_EQ(kvx_layout_stat_next(agent, after, &st), -ENOENT);
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }

@@ -29,10 +29,7 @@ static void teardown(void)
 {
 	for (int i = 0; i < 2 * SIDES; i++)
 		drop_side(&sides[i / SIDES][i % SIDES]);
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }
 
 /* Every pair of the two rows, in turn. Returns false when there are no more. */
@@ -258,10 +255,7 @@ TEST(heads_are_cut_out_of_regions)
 			drop_side(&dst);
 		}
 	}
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }
 
 /* Four blocks of 4 tokens are one of 16, and the other way round; 656 bytes are a token, too. */
@@ -303,10 +297,7 @@ TEST(blocks_of_other_sizes_regroup)
 		drop_side(&few);
 		drop_side(&many);
 	}
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }
 
 TEST(many_blocks)
@@ -340,10 +331,7 @@ TEST(many_blocks)
 			drop_side(&dst);
 		}
 	}
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }
 
 /* Large ones, too: of several parts, by several CPUs. */
@@ -370,8 +358,5 @@ TEST(large_copies_are_as_right_as_small_ones)
 		drop_side(&src);
 		drop_side(&dst);
 	}
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }

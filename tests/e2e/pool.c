@@ -665,10 +665,7 @@ TEST(the_pinned_account_is_settled_whoever_closes)
 	/* What was pinned stayed the parent's, and did not become the child's by writing. */
 	at[0] = 1;
 	munmap(at, MIB);
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }
 
 TEST(a_sealed_memfd_becomes_a_pool)

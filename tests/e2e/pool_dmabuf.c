@@ -119,10 +119,7 @@ TEST(what_cannot_be_exported_is_refused_by_name)
 	CHECK_EQ(cmd.hdr.reason, KVXFER_REASON_POOL_UNKNOWN);
 	CHECK_EQ(cmd.hdr.index, 999);
 	CHECK_EQ(in_child(export_with_no_descriptor_left, agent, -1), EMFILE);
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }
 
 TEST(our_own_export_is_the_pool_itself)

@@ -32,10 +32,7 @@ static void teardown(struct bench *b)
 {
 	drop_side(&b->src);
 	drop_side(&b->dst);
-	kvx_close(b->agent);
-	b->agent = open_agent();
-	settle(b->agent);
-	kvx_close(b->agent);
+	close_and_settle(b->agent);
 }
 
 static struct kvx_xfer *prep(struct bench *b, uint64_t user_data)

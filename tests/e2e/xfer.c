@@ -208,10 +208,7 @@ TEST(a_released_one_keeps_no_layout_busy)
 	}
 	drop_side(&src);
 	drop_side(&dst);
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }
 
 TEST(after_its_end_or_release_nothing_is_written)
@@ -521,10 +518,7 @@ TEST(overlap_is_seen_by_bytes)
 	CHECK_EQ(kvx_xfer_prep(agent, &xfer, side.handle, first, 2, two, first, 2, NULL), -EINVAL);
 	REASON(XFER_OVERLAP);
 	drop_side(&side);
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }
 
 TEST(what_is_for_reading_is_not_written)
@@ -554,10 +548,7 @@ TEST(what_is_for_reading_is_not_written)
 	REASON(XFER_READONLY);
 	OK(kvx_pool_unlink(agent, "for-reading"));
 	drop_side(&src);
-	kvx_close(agent);
-	agent = open_agent();
-	settle(agent);
-	kvx_close(agent);
+	close_and_settle(agent);
 }
 
 TEST(a_layout_in_use_is_busy_waited_for_or_cut_off)
