@@ -86,8 +86,8 @@ struct kvx_pool {
 
 /*
  * Are two pools of the same bytes, at the same places? Two are that begin with the same page, and
- * have the same where the shorter one ends: those of one memfd, of a range that was pinned twice, of
- * a mapping of a pool that was pinned. That one begins in the midst of another is not seen.
+ * have the same where the shorter one ends: those of one memfd, of a range that was pinned twice,
+ * of a mapping of a pool that was pinned. That one begins in the midst of another is not seen.
  */
 static inline bool kvx_pool_same(const struct kvx_pool *a, const struct kvx_pool *b)
 {
