@@ -22,6 +22,7 @@
 #include "layouts.h"
 #include "note.h"
 #include "pool.h"
+#include "rdma/address.h"
 #include "ring.h"
 #include "trace.h"
 #include "xfer.h"
@@ -78,6 +79,7 @@ union kvx_cmd {
 	struct kvxfer_revoke revoke;
 	struct kvxfer_layout_import layout_import;
 	struct kvxfer_layout_forget layout_forget;
+	struct kvxfer_node_addresses node_addresses;
 	struct kvxfer_note_send note_send;
 	struct {
 		struct kvxfer_note_recv cmd;
@@ -228,6 +230,11 @@ static int kvx_op_layout_import(struct kvx_agent *agent, union kvx_cmd *cmd)
 static int kvx_op_layout_forget(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	return kvx_layout_forget(agent, &cmd->layout_forget);
+}
+
+static int kvx_op_node_addresses(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_node_addresses(agent, &cmd->node_addresses);
 }
 
 static int kvx_op_note_send(struct kvx_agent *agent, union kvx_cmd *cmd)
@@ -498,6 +505,12 @@ static const struct kvx_op kvx_ops[] = {
 		.size = sizeof(struct kvxfer_layout_forget),
 		.min = offsetofend(struct kvxfer_layout_forget, worker_id),
 		.handler = kvx_op_layout_forget,
+	},
+	[_IOC_NR(KVXFER_IOC_NODE_ADDRESSES)] = {
+		.size = sizeof(struct kvxfer_node_addresses),
+		.min = offsetofend(struct kvxfer_node_addresses, out_nr),
+		.out = true,
+		.handler = kvx_op_node_addresses,
 	},
 	[_IOC_NR(KVXFER_IOC_NOTE_SEND)] = {
 		.size = sizeof(struct kvxfer_note_send),

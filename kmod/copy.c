@@ -125,11 +125,11 @@ static bool kvx_copy_step(struct kvx_copy_part *part)
 	u64 left = KVX_COPY_STEP, n;
 	bool ended = false, broken = false;
 
-	if (ktime_get_ns() >= copy->deadline_ns)
-		copy->expire(copy);
+	if (ktime_get_ns() >= copy->job.deadline_ns)
+		copy->job.expire(&copy->job);
 	spin_lock(&part->lock);
 	while (left && !ended) {
-		ended = READ_ONCE(copy->stop) || !kvx_cursor_next(&part->cursor, &segment, left);
+		ended = READ_ONCE(copy->job.stop) || !kvx_cursor_next(&part->cursor, &segment, left);
 		if (ended)
 			break;
 		n = kvx_copy_segment(copy, &segment);
@@ -140,7 +140,7 @@ static bool kvx_copy_step(struct kvx_copy_part *part)
 	}
 	spin_unlock(&part->lock);
 	if (broken)
-		copy->fail(copy);
+		copy->job.fail(&copy->job, EIO, KVXFER_REASON_XFER_MEMORY);
 	return ended;
 }
 
@@ -148,7 +148,7 @@ static bool kvx_copy_step(struct kvx_copy_part *part)
 static void kvx_copy_part_ended(struct kvx_copy *copy)
 {
 	if (atomic_dec_and_test(&copy->left))
-		copy->quiet(copy);
+		copy->job.quiet(&copy->job);
 }
 
 /* Returns false when it shall not wait any more, but end. */
@@ -157,7 +157,7 @@ static bool __kvx_copy_enqueue(struct kvx_copy_part *part)
 	struct kvx_copy *copy = part->copy;
 
 	lockdep_assert_held(&kvx_copy_lock);
-	if (READ_ONCE(copy->stop))
+	if (READ_ONCE(copy->job.stop))
 		return false;
 	if (list_empty(&copy->queue->parts))
 		list_add_tail(&copy->queue->link, &kvx_copy_queues);
@@ -267,18 +267,9 @@ void kvx_copy_init(struct kvx_copy *copy, u32 nr)
 	}
 }
 
-/**
- * kvx_copy_begin() - copy, or have it copied
- * @copy: not begun, or ended; @stop is not set, but may be at any moment
- * @shape: what is copied
- *
- * When it has ended, which may be before this returns, @quiet is called, and then the copy may be
- * no more.
- *
- * Context: process, may sleep.
- */
-void kvx_copy_begin(struct kvx_copy *copy, const struct kvx_shape *shape)
+static void kvx_copy_begin(struct kvx_job *job, const struct kvx_shape *shape)
 {
+	struct kvx_copy *copy = container_of(job, struct kvx_copy, job);
 	const u32 nr = copy->nr;
 	u32 i, stopped = 0;
 
@@ -305,18 +296,10 @@ void kvx_copy_begin(struct kvx_copy *copy, const struct kvx_shape *shape)
 		kvx_copy_part_ended(copy);
 }
 
-/**
- * kvx_copy_stop() - end it now
- * @copy: its @stop has been set; it may have ended meanwhile
- *
- * When this returns, nothing is written any more. @quiet may be called before this returns, or
- * after.
- *
- * Context: process, may sleep as @quiet does. The caller has a reference of its own to what the
- * copy is in.
- */
-void kvx_copy_stop(struct kvx_copy *copy)
+/* When this returns, nothing is written any more. */
+static void kvx_copy_stop(struct kvx_job *job)
 {
+	struct kvx_copy *copy = container_of(job, struct kvx_copy, job);
 	u32 i, stopped = 0;
 
 	spin_lock(&kvx_copy_lock);
@@ -335,15 +318,9 @@ void kvx_copy_stop(struct kvx_copy *copy)
 		kvx_copy_part_ended(copy);
 }
 
-/**
- * kvx_copy_bytes() - how many bytes are where they should be
- * @copy: ended
- *
- * Context: process.
- * Return: how many.
- */
-u64 kvx_copy_bytes(struct kvx_copy *copy)
+static u64 kvx_copy_bytes(struct kvx_job *job)
 {
+	struct kvx_copy *copy = container_of(job, struct kvx_copy, job);
 	u64 bytes = 0;
 	u32 i;
 
@@ -351,6 +328,12 @@ u64 kvx_copy_bytes(struct kvx_copy *copy)
 		bytes += copy->parts[i].bytes;
 	return bytes;
 }
+
+const struct kvx_transport_ops kvx_copy_ops = {
+	.begin	= kvx_copy_begin,
+	.stop	= kvx_copy_stop,
+	.bytes	= kvx_copy_bytes,
+};
 
 /**
  * kvx_copy_engine_init() - before the first copy

@@ -8,12 +8,15 @@
 #include <linux/spinlock.h>
 
 #include "cursor.h"
+#include "transport.h"
 
 struct kvx_copy;
 struct kvx_pool;
 
 /* Up to here the caller copies; a worker would take longer to wake up. */
 #define KVX_COPY_INLINE		(256 << 10)
+
+extern const struct kvx_transport_ops kvx_copy_ops;
 
 /* Of how many parts a copy may be: what its memory allows, see xfer.c. */
 #define KVX_COPY_PARTS_MAX	8
@@ -48,27 +51,20 @@ struct kvx_copy_part {
 
 /**
  * struct kvx_copy - a copy
+ * @job: what the transfer knows of it. Nothing is written once its @stop is set and the transport's
+ * stop has returned
  * @queue: of its agent
  * @src_pools: what the source's places are in
  * @dst_pools: what the destination's are in
- * @deadline_ns: when it shall end; set before it begins
- * @stop: it shall end now: nothing is written once this is set and kvx_copy_stop() has returned
- * @expire: called when the deadline is found to have passed
- * @fail: called when memory cannot be read
- * @quiet: called when all parts have ended, once for each kvx_copy_begin()
  * @left: how many parts have not
  * @nr: how many there are
  * @parts: they
  */
 struct kvx_copy {
+	struct kvx_job job;
 	struct kvx_copy_queue *queue;
 	struct kvx_pool **src_pools;
 	struct kvx_pool **dst_pools;
-	u64 deadline_ns;
-	bool stop;
-	void (*expire)(struct kvx_copy *copy);
-	void (*fail)(struct kvx_copy *copy);
-	void (*quiet)(struct kvx_copy *copy);
 	atomic_t left;
 	u32 nr;
 	struct kvx_copy_part parts[];
@@ -77,9 +73,6 @@ struct kvx_copy {
 void kvx_copy_queue_init(struct kvx_copy_queue *queue);
 u32 kvx_copy_parts(const struct kvx_shape *shape);
 void kvx_copy_init(struct kvx_copy *copy, u32 nr);
-void kvx_copy_begin(struct kvx_copy *copy, const struct kvx_shape *shape);
-void kvx_copy_stop(struct kvx_copy *copy);
-u64 kvx_copy_bytes(struct kvx_copy *copy);
 
 int kvx_copy_engine_init(void);
 void kvx_copy_engine_exit(void);

@@ -16,14 +16,51 @@
 #include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
+#include "peer.h"
+#include "rdma/address.h"
+#include "remote.h"
+#include "serve.h"
 #include "xfer.h"
+
+/* How long it may take to import from another node. */
+#define KVX_IMPORT_NS	(30ULL * NSEC_PER_SEC)
 
 static void kvx_grant_free(struct kref *ref)
 {
 	struct kvx_grant *grant = container_of(ref, struct kvx_grant, ref);
 
+	kvx_share_free(grant);
 	kvx_layout_put(grant->reg);
 	kfree(grant);
+}
+
+/**
+ * kvx_grant_new() - a right to a layout
+ * @reg: the layout; the caller's reference is the grant's
+ * @rights: KVXFER_GRANT_*
+ * @first: the first block
+ * @end: behind the last
+ * @expires_ns: when it ends, by CLOCK_MONOTONIC; U64_MAX for never
+ *
+ * Context: process, may sleep.
+ * Return: the grant, or NULL; then the reference is still the caller's.
+ */
+struct kvx_grant *kvx_grant_new(struct kvx_registered *reg, u32 rights, u32 first, u32 end,
+				u64 expires_ns)
+{
+	struct kvx_grant *grant = kzalloc(sizeof(*grant), GFP_KERNEL_ACCOUNT);
+
+	if (!grant)
+		return NULL;
+	kref_init(&grant->ref);
+	INIT_LIST_HEAD(&grant->link);
+	kvx_gate_init(&grant->gate, NULL);
+	grant->reg = reg;
+	grant->rights = rights;
+	grant->first = first;
+	grant->end = end;
+	grant->expires_ns = expires_ns;
+	return grant;
 }
 
 /**
@@ -47,8 +84,15 @@ static bool kvx_key_is(const struct kvx_grant *grant, const u8 *key)
 	return !((grant->key[0] ^ words[0]) | (grant->key[1] ^ words[1]));
 }
 
-/* Returns the grant with a reference, or NULL. */
-static struct kvx_grant *kvx_grant_find(struct kvx_registered *reg, const u8 *key)
+/**
+ * kvx_grant_find() - a grant of a layout
+ * @reg: the layout
+ * @key: whoever has it
+ *
+ * Context: process.
+ * Return: the grant with a reference; or NULL.
+ */
+struct kvx_grant *kvx_grant_find(struct kvx_registered *reg, const u8 *key)
 {
 	struct kvx_grant *grant, *found = NULL;
 
@@ -87,14 +131,17 @@ static void kvx_grant_unlist(struct kvx_grant *grant)
  */
 void kvx_grants_close(struct kvx_registered *reg)
 {
-	struct kvx_grant *grant, *next;
+	struct kvx_grant *grant;
 
 	spin_lock(&reg->grants_lock);
 	reg->grants_closed = true;
-	list_for_each_entry_safe(grant, next, &reg->grants, link) {
+	while ((grant = list_first_entry_or_null(&reg->grants, struct kvx_grant, link))) {
 		list_del_init(&grant->link);
 		reg->nr_grants--;
+		spin_unlock(&reg->grants_lock);
+		kvx_serve_cut(grant);
 		kvx_grant_put(grant);
+		spin_lock(&reg->grants_lock);
 	}
 	spin_unlock(&reg->grants_lock);
 }
@@ -129,6 +176,7 @@ int kvx_grant(struct kvx_agent *agent, struct kvxfer_grant *cmd, struct kvx_gran
 {
 	struct kvx_registered *reg = kvx_layout_get(agent, cmd->layout);
 	struct kvx_grant *grant;
+	u64 expires_ns;
 	u32 blocks;
 	int err;
 
@@ -145,20 +193,13 @@ int kvx_grant(struct kvx_agent *agent, struct kvxfer_grant *cmd, struct kvx_gran
 		goto err_put;
 	}
 	err = -ENOMEM;
-	grant = kzalloc(sizeof(*grant), GFP_KERNEL_ACCOUNT);
+	if (!cmd->expires_ns || check_add_overflow(ktime_get_ns(), cmd->expires_ns, &expires_ns))
+		expires_ns = U64_MAX;
+	grant = kvx_grant_new(reg, cmd->rights, cmd->first_block,
+			      cmd->nr_blocks ? cmd->first_block + cmd->nr_blocks : blocks,
+			      expires_ns);
 	if (!grant)
 		goto err_put;
-	kref_init(&grant->ref);
-	INIT_LIST_HEAD(&grant->link);
-	kvx_gate_init(&grant->gate, NULL);
-	grant->reg = reg;
-	grant->rights = cmd->rights;
-	grant->first = cmd->first_block;
-	grant->end = cmd->nr_blocks ? cmd->first_block + cmd->nr_blocks : blocks;
-	grant->expires_ns = U64_MAX;
-	if (cmd->expires_ns &&
-	    check_add_overflow(ktime_get_ns(), cmd->expires_ns, &grant->expires_ns))
-		grant->expires_ns = U64_MAX;
 	get_random_bytes(grant->key, sizeof(grant->key));
 	if (READ_ONCE(reg->nr_grants) >= KVXFER_GRANTS_MAX)
 		kvx_grants_prune(reg);
@@ -251,6 +292,7 @@ int kvx_revoke(struct kvx_agent *agent, struct kvxfer_revoke *cmd)
 	}
 	kvx_gate_close(&grant->gate);
 	kvx_xfers_cut(&grant->gate);
+	kvx_serve_cut(grant);
 	/* Until it is quiet it stays in the list, so that this can be repeated. */
 	if (kvx_gate_wait(&grant->gate))
 		err = kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED, 0);
@@ -270,11 +312,13 @@ out_put:
  * struct kvx_import - another agent, as one has imported it
  * @worker_id: the other's
  * @epoch: the other's
+ * @peer: its node, with a reference, and wanted; NULL for this one
  * @grants: by the layouts' ids
  */
 struct kvx_import {
 	u64 worker_id;
 	u64 epoch;
+	struct kvx_peer *peer;
 	struct xarray grants;
 };
 
@@ -290,7 +334,23 @@ static void kvx_import_free(struct kvx_import *import)
 		cond_resched();
 	}
 	xa_destroy(&import->grants);
+	if (import->peer) {
+		kvx_peer_unwant(import->peer);
+		kvx_peer_put(import->peer);
+	}
 	kfree(import);
+}
+
+static struct kvx_import *kvx_import_new(const struct kvxfer_layout_import *cmd)
+{
+	struct kvx_import *import = kzalloc(sizeof(*import), GFP_KERNEL_ACCOUNT);
+
+	if (!import)
+		return NULL;
+	import->worker_id = cmd->worker_id;
+	import->epoch = cmd->epoch;
+	xa_init_flags(&import->grants, XA_FLAGS_ACCOUNT);
+	return import;
 }
 
 /**
@@ -320,6 +380,31 @@ struct kvx_grant *kvx_import_find(struct kvx_agent *agent, u64 worker_id, u64 re
 		kref_get(&grant->ref);
 	mutex_unlock(&agent->imports_lock);
 	return grant;
+}
+
+/**
+ * kvx_import_peer() - the node of an agent that is not on this one
+ * @agent: who has imported it
+ * @worker_id: the other's
+ * @epoch: set to the other's
+ *
+ * Context: process, may sleep.
+ * Return: the node, with a reference; or NULL.
+ */
+struct kvx_peer *kvx_import_peer(struct kvx_agent *agent, u64 worker_id, u64 *epoch)
+{
+	struct kvx_peer *peer = NULL;
+	struct kvx_import *import;
+
+	mutex_lock(&agent->imports_lock);
+	import = xa_load(&agent->imports, worker_id);
+	if (import && import->peer) {
+		peer = import->peer;
+		kref_get(&peer->ref);
+		*epoch = import->epoch;
+	}
+	mutex_unlock(&agent->imports_lock);
+	return peer;
 }
 
 /* One layout of @other, for @import. */
@@ -383,6 +468,165 @@ static int kvx_import_place(struct kvx_agent *agent, struct kvx_import *import,
 	return err;
 }
 
+/*
+ * --- of another node ----------------------------------------------------------------------------
+ */
+
+/* Where a node can be reached. */
+static int kvx_import_addresses(struct kvxfer_layout_import *cmd,
+				struct sockaddr_storage *addresses)
+{
+	const struct kvxfer_address __user *uaddresses = u64_to_user_ptr(cmd->addresses);
+	struct kvxfer_address one;
+	u32 i;
+
+	for (i = 0; i < cmd->nr_addresses; i++) {
+		if (i == KVXFER_ADDRESSES_MAX)
+			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_ADDRESS, i);
+		if (copy_from_user(&one, &uaddresses[i], sizeof(one)))
+			return -EFAULT;
+		if (!kvx_address_decode(&one, &addresses[i]))
+			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_ADDRESS, i);
+	}
+	return 0;
+}
+
+static bool kvx_remotes_settled(struct kvx_peer *peer, struct kvx_remote **remotes, u32 nr)
+{
+	bool settled = READ_ONCE(peer->nr_ready);
+	u32 i;
+
+	if (READ_ONCE(peer->gone))
+		return true;
+	for (i = 0; i < nr && settled; i++)
+		settled = kvx_remote_settled(remotes[i]);
+	return settled;
+}
+
+/* Why it was not to be: the peer's node as a whole. */
+static int kvx_import_refuse(struct kvx_peer *peer, struct kvxfer_hdr *hdr)
+{
+	int err;
+
+	spin_lock(&peer->lock);
+	if (peer->gone)
+		err = kvx_refuse(hdr, -ESTALE, KVXFER_REASON_PEER_REBOOTED, 0);
+	else if (peer->refusal)
+		err = kvx_refuse(hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REFUSED, peer->refusal);
+	else
+		err = kvx_refuse(hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REMOTE,
+				 peer->error ? -peer->error : ETIMEDOUT);
+	spin_unlock(&peer->lock);
+	return err;
+}
+
+/* Ask for all of them, and wait until the peer has answered. */
+static int kvx_import_ask(struct kvx_peer *peer, struct kvxfer_layout_import *cmd,
+			  struct kvx_remote **remotes, u32 *layouts)
+{
+	const struct kvxfer_import __user *uimports = u64_to_user_ptr(cmd->imports);
+	const u64 timeout = nsecs_to_jiffies64(cmd->timeout_ns ?: KVX_IMPORT_NS);
+	struct kvxfer_import one;
+	long left;
+	u32 i;
+
+	for (i = 0; i < cmd->nr_imports; i++) {
+		if (copy_from_user(&one, &uimports[i], sizeof(one)))
+			return -EFAULT;
+		if (one.reserved)
+			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_RESERVED, i);
+		if (!one.layout || one.layout >> KVXFER_LAYOUT_ID_BITS)
+			return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_PEER_LAYOUT, i);
+		layouts[i] = one.layout;
+		remotes[i] = kvx_remote_ask(peer, cmd->worker_id, cmd->epoch, one.layout, one.key);
+		if (!remotes[i])
+			return -ENOMEM;
+		cond_resched();
+	}
+	left = wait_event_interruptible_timeout(peer->wait,
+						kvx_remotes_settled(peer, remotes, cmd->nr_imports),
+						min_t(u64, timeout + 1, MAX_SCHEDULE_TIMEOUT - 1));
+	if (left < 0)
+		return kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED, 0);
+	return !left || READ_ONCE(peer->gone) ? kvx_import_refuse(peer, &cmd->hdr) : 0;
+}
+
+static int kvx_import_take(struct kvx_import *import, struct kvxfer_layout_import *cmd,
+			   struct kvx_remote **remotes, const u32 *layouts)
+{
+	struct kvx_grant *grant;
+	u32 i, reason;
+	int err = 0;
+
+	for (i = 0; i < cmd->nr_imports && !err; i++) {
+		grant = kvx_remote_take(remotes[i], &err, &reason);
+		if (!grant)
+			return reason ? kvx_refuse(&cmd->hdr, err, reason, i) : err;
+		remotes[i] = NULL;
+		err = xa_insert(&import->grants, layouts[i], grant, GFP_KERNEL_ACCOUNT);
+		if (err)
+			kvx_grant_put(grant);
+		if (err == -EBUSY)
+			err = kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_LAYOUT, i);
+	}
+	return err;
+}
+
+static int kvx_import_from_peer(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
+{
+	struct sockaddr_storage *addresses;
+	struct kvx_import *import = NULL, *before = NULL;
+	struct kvx_remote **remotes;
+	struct kvx_peer *peer;
+	u32 *layouts, i;
+	int err;
+
+	addresses = kcalloc(KVXFER_ADDRESSES_MAX, sizeof(*addresses), GFP_KERNEL);
+	remotes = kvcalloc(cmd->nr_imports + 1, sizeof(*remotes), KVX_GFP_LIST);
+	layouts = kvcalloc(cmd->nr_imports + 1, sizeof(*layouts), KVX_GFP_LIST);
+	err = -ENOMEM;
+	if (!addresses || !remotes || !layouts)
+		goto out_free;
+	err = kvx_import_addresses(cmd, addresses);
+	if (err)
+		goto out_free;
+	peer = cmd->nr_addresses ? kvx_peer_get(cmd->boot_id) : kvx_peer_find(cmd->boot_id);
+	if (!peer) {
+		err = kvx_refuse(&cmd->hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REMOTE,
+				 cmd->nr_addresses ? ENOMEM : EADDRNOTAVAIL);
+		goto out_free;
+	}
+	err = kvx_peer_want(peer, addresses, cmd->nr_addresses);
+	if (err) {
+		err = err == -ESTALE ? kvx_import_refuse(peer, &cmd->hdr) :
+			kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_ADDRESS, cmd->nr_addresses);
+		kvx_peer_put(peer);
+		goto out_free;
+	}
+	import = kvx_import_new(cmd);
+	if (!import) {
+		kvx_peer_unwant(peer);
+		kvx_peer_put(peer);
+		err = -ENOMEM;
+		goto out_free;
+	}
+	import->peer = peer;
+	err = kvx_import_ask(peer, cmd, remotes, layouts);
+	if (!err)
+		err = kvx_import_take(import, cmd, remotes, layouts);
+	if (!err)
+		err = kvx_import_place(agent, import, &cmd->hdr, &before);
+	for (i = 0; i < cmd->nr_imports; i++)
+		if (remotes[i])
+			kvx_remote_forget(remotes[i]);
+	kvx_import_free(err ? import : before);
+out_free:
+	kvfree(layouts);
+	kvfree(remotes);
+	kfree(addresses);
+	return err;
+}
+
 /**
  * kvx_layout_import() - KVXFER_IOC_LAYOUT_IMPORT
  * @agent: who asks
@@ -397,15 +641,11 @@ int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
 	struct kvx_agent *other;
 	int err;
 
-	err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved, sizeof(cmd->reserved),
-				   offsetof(struct kvxfer_layout_import, reserved));
-	if (err)
-		return err;
-	if (cmd->boot_id != kvx_boot_id)
-		return kvx_refuse(&cmd->hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REMOTE, 0);
 	if (cmd->nr_imports > KVXFER_IMPORT_MAX)
 		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_LAYOUTS,
 				  KVXFER_IMPORT_MAX);
+	if (cmd->boot_id != kvx_boot_id)
+		return kvx_import_from_peer(agent, cmd);
 	other = kvx_agent_find(cmd->worker_id);
 	if (!other)
 		return kvx_refuse(&cmd->hdr, -ESTALE, KVXFER_REASON_PEER_GONE, 0);
@@ -415,13 +655,10 @@ int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
 		err = kvx_refuse(&cmd->hdr, -ESTALE, KVXFER_REASON_PEER_EPOCH, 0);
 	if (err)
 		goto out_put;
-	import = kzalloc(sizeof(*import), GFP_KERNEL_ACCOUNT);
+	import = kvx_import_new(cmd);
 	err = -ENOMEM;
 	if (!import)
 		goto out_put;
-	import->worker_id = cmd->worker_id;
-	import->epoch = cmd->epoch;
-	xa_init_flags(&import->grants, XA_FLAGS_ACCOUNT);
 	err = kvx_import_all(import, other, cmd);
 	if (!err)
 		err = kvx_import_place(agent, import, &cmd->hdr, &before);

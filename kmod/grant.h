@@ -4,11 +4,14 @@
 #define KVX_GRANT_H
 
 #include <linux/kref.h>
+#include <linux/kvxfer.h>
 
 #include "gate.h"
 
 struct kvx_agent;
+struct kvx_peer;
 struct kvx_registered;
+struct kvx_share;
 
 /**
  * struct kvx_grant - the right to blocks of a layout; constant but for its gate
@@ -21,6 +24,7 @@ struct kvx_registered;
  * @end: behind the last
  * @expires_ns: when it ends, by CLOCK_MONOTONIC; U64_MAX for never
  * @gate: what is revoked
+ * @share: how peers have it; NULL while none has
  */
 struct kvx_grant {
 	struct kref ref;
@@ -32,11 +36,16 @@ struct kvx_grant {
 	u32 end;
 	u64 expires_ns;
 	struct kvx_gate gate;
+	struct kvx_share *share;
 };
 
 void kvx_grant_put(struct kvx_grant *grant);
+struct kvx_grant *kvx_grant_new(struct kvx_registered *reg, u32 rights, u32 first, u32 end,
+				u64 expires_ns);
+struct kvx_grant *kvx_grant_find(struct kvx_registered *reg, const u8 *key);
 void kvx_grants_close(struct kvx_registered *reg);
 struct kvx_grant *kvx_import_find(struct kvx_agent *agent, u64 worker_id, u64 rest, int *err);
+struct kvx_peer *kvx_import_peer(struct kvx_agent *agent, u64 worker_id, u64 *epoch);
 void kvx_imports_drop(struct kvx_agent *agent);
 
 int kvx_grant(struct kvx_agent *agent, struct kvxfer_grant *cmd, struct kvx_grant **out);

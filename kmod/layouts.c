@@ -18,6 +18,7 @@
 #include "kvx.h"
 #include "layouts.h"
 #include "pool.h"
+#include "remote.h"
 #include "xfer.h"
 
 #define KVX_LAYOUT_ID_MAX	((1U << KVXFER_LAYOUT_ID_BITS) - 1)
@@ -46,6 +47,8 @@ static void kvx_layout_free(struct kref *ref)
 
 	/* One that was never known to anybody has not been closed. */
 	kvx_layout_let_go(reg);
+	if (reg->remote)
+		kvx_remote_release(reg->remote);
 	kvfree(reg->pools);
 	kvfree(reg->layout.base);
 	kfree(reg);
@@ -81,6 +84,51 @@ struct kvx_registered *kvx_layout_get(struct kvx_agent *agent, u32 id)
 		kref_get(&reg->ref);
 	xa_unlock(&agent->layouts);
 	return reg;
+}
+
+/**
+ * kvx_layout_new_remote() - a layout of a peer's
+ * @remote: what the peer calls it; the layout takes a reference
+ * @geo: what it says of it
+ * @kind: the same
+ * @stride: the same
+ * @reason: set to what is wrong with that, if something is
+ *
+ * Its bases are not there yet.
+ *
+ * Context: process, may sleep.
+ * Return: the layout; or NULL.
+ */
+struct kvx_registered *kvx_layout_new_remote(struct kvx_remote *remote,
+					     const struct kvx_geometry *geo, u32 kind,
+					     u64 stride, u32 *reason)
+{
+	struct kvx_registered *reg = kzalloc(sizeof(*reg), GFP_KERNEL_ACCOUNT);
+
+	if (!reg)
+		return NULL;
+	*reason = kvx_layout_init(&reg->layout, geo);
+	if (!*reason && stride < reg->layout.region_bytes)
+		*reason = KVXFER_REASON_LAYOUT_STRIDE;
+	if (*reason)
+		goto err_free;
+	reg->layout.base = kvcalloc(reg->layout.nr_entries, sizeof(*reg->layout.base),
+				    KVX_GFP_LIST);
+	if (!reg->layout.base)
+		goto err_free;
+	reg->layout.block_stride = stride;
+	kref_init(&reg->ref);
+	kvx_gate_init(&reg->gate, NULL);
+	spin_lock_init(&reg->grants_lock);
+	INIT_LIST_HEAD(&reg->grants);
+	reg->kind = kind;
+	kref_get(&remote->ref);
+	reg->remote = remote;
+	return reg;
+
+err_free:
+	kfree(reg);
+	return NULL;
 }
 
 /* The number of the pool of @base among those that @reg has; it is added if it is new. */

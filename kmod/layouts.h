@@ -10,6 +10,7 @@
 
 struct kvx_agent;
 struct kvx_pool;
+struct kvx_remote;
 
 /**
  * struct kvx_registered - a layout, and the pools that it is in; constant but for gate and grants
@@ -24,6 +25,7 @@ struct kvx_pool;
  * @write: all of them were open for both ways
  * @dmabufs: some of them are of dma-bufs
  * @dropped: the pools have been let go
+ * @remote: it is a peer's, and has no pools; NULL for one of this node's
  * @gate: which transfers pass
  * @grants_lock: for what follows
  * @grants: others' rights to it
@@ -42,6 +44,7 @@ struct kvx_registered {
 	bool write;
 	bool dmabufs;
 	bool dropped;
+	struct kvx_remote *remote;
 	struct kvx_gate gate;
 	spinlock_t grants_lock;		/* see above */
 	struct list_head grants;
@@ -51,6 +54,9 @@ struct kvx_registered {
 
 struct kvx_registered *kvx_layout_get(struct kvx_agent *agent, u32 id);
 void kvx_layout_put(struct kvx_registered *reg);
+struct kvx_registered *kvx_layout_new_remote(struct kvx_remote *remote,
+					     const struct kvx_geometry *geo, u32 kind,
+					     u64 stride, u32 *reason);
 void kvx_layout_registered(struct kvx_agent *agent, struct kvx_registered *reg);
 void kvx_layout_undo(struct kvx_agent *agent, struct kvx_registered *reg);
 void kvx_layouts_drop(struct kvx_agent *agent);

@@ -6,6 +6,8 @@
 #include "compat.h"
 #include "kvx.h"
 #include "pool.h"
+#include "peer.h"
+#include "rdma/link.h"
 #include "xfer.h"
 
 /* Which node this is, for as long as the module is loaded; never 0. */
@@ -26,13 +28,27 @@ static int __init kvx_init(void)
 	err = kvx_xfers_init();
 	if (err)
 		goto err_pools_exit;
-	err = kvx_chardev_register();
+	err = kvx_peers_init();
 	if (err)
 		goto err_xfers_exit;
+	err = kvx_devs_init();
+	if (err)
+		goto err_peers_exit;
+	err = kvx_listen();
+	if (err)
+		pr_warn("no other node can connect: port %u: error %d\n", kvx_port, err);
+	err = kvx_chardev_register();
+	if (err)
+		goto err_unlisten;
 	pr_info("version %s, ABI %u, boot id %016llx\n", KVX_VERSION, KVXFER_ABI_VERSION,
 		kvx_boot_id);
 	return 0;
 
+err_unlisten:
+	kvx_unlisten();
+	kvx_devs_exit();
+err_peers_exit:
+	kvx_peers_exit();
 err_xfers_exit:
 	kvx_xfers_exit();
 err_pools_exit:
@@ -45,8 +61,11 @@ err_agents_exit:
 static void __exit kvx_exit(void)
 {
 	kvx_chardev_unregister();
+	kvx_unlisten();
+	kvx_peers_exit();
 	kvx_xfers_exit();
 	kvx_pools_exit();
+	kvx_devs_exit();
 	kvx_agents_exit();
 }
 

@@ -15,6 +15,8 @@
 
 #include "abi.h"
 #include "kvx.h"
+#include "peer.h"
+#include "grant.h"
 #include "ring.h"
 
 /**
@@ -51,24 +53,27 @@ struct kvx_note *kvx_note_make(struct kvx_agent *from, const struct kvxfer_note_
 	note = kmalloc(struct_size(note, data, to->bytes), GFP_KERNEL_ACCOUNT);
 	if (!note)
 		return ERR_PTR(-ENOMEM);
-	note->bytes = to->bytes;
+	*note = (struct kvx_note){ .bytes = to->bytes };
 	err = -EFAULT;
 	if (copy_from_user(note->data, u64_to_user_ptr(to->data), to->bytes))
 		goto err_free;
 	note->to = kvx_agent_find(to->worker_id);
-	if (!note->to || (to->epoch && to->epoch != note->to->epoch)) {
+	/* Who is not here may be on another node: who has imported it knows. */
+	if (!note->to)
+		note->peer = kvx_import_peer(from, to->worker_id, &note->to_epoch);
+	note->to_worker_id = to->worker_id;
+	if (note->to)
+		note->to_epoch = note->to->epoch;
+	if ((!note->to && !note->peer) || (to->epoch && to->epoch != note->to_epoch)) {
 		err = kvx_refuse(hdr, -ENOENT, KVXFER_REASON_NOTE_AGENT, 0);
-		goto err_put;
+		goto err_free;
 	}
 	kref_get(&from->ref);
 	note->from = from;
 	return note;
 
-err_put:
-	if (note->to)
-		kvx_agent_put(note->to);
 err_free:
-	kfree(note);
+	kvx_note_free(note);
 	return ERR_PTR(err);
 }
 
@@ -87,7 +92,10 @@ struct kvx_note *kvx_note_copy(const struct kvx_note *note)
 	if (!copy)
 		return NULL;
 	kref_get(&copy->from->ref);
-	kref_get(&copy->to->ref);
+	if (copy->to)
+		kref_get(&copy->to->ref);
+	if (copy->peer)
+		kref_get(&copy->peer->ref);
 	return copy;
 }
 
@@ -101,8 +109,12 @@ void kvx_note_free(struct kvx_note *note)
 {
 	if (!note)
 		return;
-	kvx_agent_put(note->from);
-	kvx_agent_put(note->to);
+	if (note->from)
+		kvx_agent_put(note->from);
+	if (note->to)
+		kvx_agent_put(note->to);
+	if (note->peer)
+		kvx_peer_put(note->peer);
 	kfree(note);
 }
 
@@ -134,11 +146,17 @@ static void kvx_note_put_out(struct kvx_notes *from, u32 bytes)
 /* Returns 0, -EAGAIN (the receiver has no room), -EDQUOT (the sender has too many) or -ENOENT. */
 static int kvx_note_try_reserve(struct kvx_note *note)
 {
-	struct kvx_notes *notes = &note->to->notes;
+	struct kvx_notes *notes;
 	int err = 0;
 
+	if (!note->to && READ_ONCE(note->peer->gone))
+		return -ENOENT;
 	if (!kvx_note_take_out(&note->from->notes, note->bytes))
 		return -EDQUOT;
+	/* A peer has room for all that its peers' agents may have on their way. */
+	if (!note->to)
+		return 0;
+	notes = &note->to->notes;
 	spin_lock(&notes->lock);
 	if (notes->closed) {
 		err = -ENOENT;
@@ -177,6 +195,31 @@ int kvx_note_reserve(struct kvx_note *note, struct kvxfer_hdr *hdr)
 	return err ? kvx_note_refuse(hdr, err) : 0;
 }
 
+static void kvx_note_put_room(struct kvx_notes *notes, u32 bytes)
+{
+	spin_lock(&notes->lock);
+	notes->held--;
+	notes->held_bytes -= bytes;
+	spin_unlock(&notes->lock);
+	if (wq_has_sleeper(&notes->room))
+		wake_up_all(&notes->room);
+}
+
+/* Tell a peer what became of a note of one of its agents. */
+static void kvx_note_tell(struct kvx_peer *peer, u64 serial, bool lost)
+{
+	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_NOTE_DONE, sizeof(msg->note_done));
+
+	spin_lock(&peer->lock);
+	peer->notes_in--;
+	spin_unlock(&peer->lock);
+	if (!msg)
+		return;
+	msg->note_done.serial = cpu_to_le64(serial);
+	msg->note_done.lost = cpu_to_le32(lost);
+	kvx_peer_send(peer, msg);
+}
+
 /**
  * kvx_note_unreserve() - it is not to be sent, or has been received: its room is another's
  * @note: the note, which is freed
@@ -185,16 +228,48 @@ int kvx_note_reserve(struct kvx_note *note, struct kvxfer_hdr *hdr)
  */
 void kvx_note_unreserve(struct kvx_note *note)
 {
-	struct kvx_notes *notes = &note->to->notes;
-
-	spin_lock(&notes->lock);
-	notes->held--;
-	notes->held_bytes -= note->bytes;
-	spin_unlock(&notes->lock);
-	if (wq_has_sleeper(&notes->room))
-		wake_up_all(&notes->room);
-	kvx_note_put_out(&note->from->notes, note->bytes);
+	if (note->to)
+		kvx_note_put_room(&note->to->notes, note->bytes);
+	if (note->from)
+		kvx_note_put_out(&note->from->notes, note->bytes);
+	else
+		kvx_note_tell(note->peer, note->serial, false);
 	kvx_note_free(note);
+}
+
+/* Have it go to its peer, where it stays ours until that one says that it was received. */
+static bool kvx_note_deliver_far(struct kvx_note *note)
+{
+	struct kvx_peer *peer = note->peer;
+	struct kvx_msg *msg;
+	bool gone;
+
+	msg = kvx_msg_new(KVX_FRAME_NOTE, struct_size(&msg->note, data, note->bytes));
+	if (!msg) {
+		kvx_note_unreserve(note);
+		return false;
+	}
+	msg->note.from_worker_id = cpu_to_le64(note->worker_id);
+	msg->note.from_epoch = cpu_to_le64(note->epoch);
+	msg->note.to_worker_id = cpu_to_le64(note->to_worker_id);
+	msg->note.to_epoch = cpu_to_le64(note->to_epoch);
+	msg->note.bytes = cpu_to_le32(note->bytes);
+	memcpy(msg->note.data, note->data, note->bytes);
+	spin_lock(&peer->lock);
+	gone = peer->gone;
+	if (!gone) {
+		note->serial = ++peer->note_serial;
+		msg->note.serial = cpu_to_le64(note->serial);
+		list_add_tail(&note->link, &peer->notes);
+	}
+	spin_unlock(&peer->lock);
+	if (gone) {
+		kvx_msg_free(msg);
+		kvx_note_unreserve(note);
+		return false;
+	}
+	kvx_peer_send(peer, msg);
+	return true;
 }
 
 /**
@@ -207,17 +282,23 @@ void kvx_note_unreserve(struct kvx_note *note)
 bool kvx_note_deliver(struct kvx_note *note)
 {
 	struct kvx_agent *to = note->to;
-	struct kvx_notes *notes = &to->notes;
+	struct kvx_notes *notes;
 	bool closed;
 
 	note->sent_ns = ktime_get_ns();
-	note->worker_id = READ_ONCE(note->from->worker_id);
+	if (note->from) {
+		note->worker_id = READ_ONCE(note->from->worker_id);
+		note->epoch = note->from->epoch;
+	}
+	if (!to)
+		return kvx_note_deliver_far(note);
+	notes = &to->notes;
 	spin_lock(&notes->lock);
 	closed = notes->closed;
 	if (!closed) {
 		list_add_tail(&note->link, &notes->list);
 		WRITE_ONCE(notes->nr, notes->nr + 1);
-		if (notes->nr > KVX_NOTES_MAX)
+		if (note->from && notes->nr > KVX_NOTES_MAX)
 			notes->overflows++;
 		/* Still under the lock: the receiver cannot take the note, nor go, before. */
 		kvx_agent_signal(to);
@@ -262,6 +343,98 @@ void kvx_notes_close(struct kvx_agent *agent)
 	wake_up_all(&notes->room);
 }
 
+/*
+ * --- to and from other nodes --------------------------------------------------------------------
+ */
+
+/**
+ * kvx_note_came() - a note has come from a peer
+ * @peer: the peer
+ * @frame: what it says
+ *
+ * Context: process, may sleep.
+ * Return: false when it breaks the protocol.
+ */
+bool kvx_note_came(struct kvx_peer *peer, const void *frame)
+{
+	const struct kvx_wire_note *n = frame;
+	const u32 bytes = le32_to_cpu(n->bytes);
+	struct kvx_agent *to = kvx_agent_find(le64_to_cpu(n->to_worker_id));
+	struct kvx_note *note = NULL;
+	bool many;
+
+	spin_lock(&peer->lock);
+	many = peer->notes_in >= KVX_NOTES_PEER_MAX;
+	peer->notes_in++;
+	spin_unlock(&peer->lock);
+	if (to && to->epoch == le64_to_cpu(n->to_epoch) && !many)
+		note = kmalloc(struct_size(note, data, bytes), GFP_KERNEL_ACCOUNT);
+	if (!note) {
+		if (to)
+			kvx_agent_put(to);
+		kvx_note_tell(peer, le64_to_cpu(n->serial), true);
+		return !many;
+	}
+	kref_get(&peer->ref);
+	*note = (struct kvx_note){
+		.to = to, .peer = peer, .serial = le64_to_cpu(n->serial), .bytes = bytes,
+		.worker_id = le64_to_cpu(n->from_worker_id), .epoch = le64_to_cpu(n->from_epoch),
+	};
+	memcpy(note->data, n->data, bytes);
+	/* Who sent it has been let by its own node: there is room for what may be on its way. */
+	spin_lock(&to->notes.lock);
+	to->notes.held++;
+	to->notes.held_bytes += bytes;
+	spin_unlock(&to->notes.lock);
+	kvx_note_deliver(note);
+	return true;
+}
+
+/**
+ * kvx_note_was_taken() - a peer says what became of a note
+ * @peer: the peer
+ * @frame: what it says
+ *
+ * Context: process, may sleep.
+ * Return: false when it breaks the protocol.
+ */
+bool kvx_note_was_taken(struct kvx_peer *peer, const void *frame)
+{
+	const u64 serial = le64_to_cpu(((const struct kvx_wire_note_done *)frame)->serial);
+	struct kvx_note *note, *found = NULL;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(note, &peer->notes, link) {
+		if (note->serial != serial)
+			continue;
+		list_del(&note->link);
+		found = note;
+		break;
+	}
+	spin_unlock(&peer->lock);
+	if (found)
+		kvx_note_unreserve(found);
+	return found;
+}
+
+/**
+ * kvx_notes_gone() - a peer will not come back: nobody receives what was sent there
+ * @peer: the peer
+ *
+ * Context: process, may sleep.
+ */
+void kvx_notes_gone(struct kvx_peer *peer)
+{
+	struct kvx_note *note, *next;
+	LIST_HEAD(lost);
+
+	spin_lock(&peer->lock);
+	list_splice_init(&peer->notes, &lost);
+	spin_unlock(&peer->lock);
+	list_for_each_entry_safe(note, next, &lost, link)
+		kvx_note_unreserve(note);
+}
+
 static bool kvx_note_try_again(struct kvx_note *note, int got, int *now)
 {
 	*now = kvx_note_try_reserve(note);
@@ -274,6 +447,7 @@ static int kvx_note_wait_for_room(struct kvx_note *note)
 	int got, now = kvx_note_try_reserve(note), err;
 	wait_queue_head_t *where;
 
+	/* A peer that goes gives back what was out. */
 	while (now == -EAGAIN || now == -EDQUOT) {
 		got = now;
 		/* Two queues: who tries here in vain wakes nobody who waits as it does. */
@@ -325,7 +499,7 @@ static int kvx_note_put_user(const struct kvx_note *note, u8 __user *at)
 {
 	const struct kvxfer_note head = {
 		.worker_id = note->worker_id,
-		.epoch = note->from->epoch,
+		.epoch = note->epoch,
 		.sent_ns = note->sent_ns,
 		.bytes = note->bytes,
 	};

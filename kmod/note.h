@@ -9,6 +9,7 @@
 #include <linux/kvxfer.h>
 
 struct kvx_agent;
+struct kvx_peer;
 
 /* What an agent may have waiting for it; and a part of that, which it may have on its way. */
 #define KVX_NOTES_MAX		4096
@@ -19,9 +20,14 @@ struct kvx_agent;
 /**
  * struct kvx_note - bytes from one agent to another
  * @link: in the receiver's queue, or in the list of those being received
- * @from: who sends it, with a reference
- * @to: who shall have it, with a reference
+ * @from: who sends it, with a reference; NULL for an agent of a peer's
+ * @to: who shall have it, with a reference; NULL for an agent of a peer's
+ * @peer: that peer, with a reference; NULL for none
+ * @serial: by which the peer is told of it, or tells
+ * @to_worker_id: of who shall have it, if it is a peer's
+ * @to_epoch: the same
  * @worker_id: of the sender, when it was sent
+ * @epoch: of the sender
  * @sent_ns: when
  * @bytes: how many
  * @data: they
@@ -30,7 +36,12 @@ struct kvx_note {
 	struct list_head link;
 	struct kvx_agent *from;
 	struct kvx_agent *to;
+	struct kvx_peer *peer;
+	u64 serial;
+	u64 to_worker_id;
+	u64 to_epoch;
 	u64 worker_id;
+	u64 epoch;
 	u64 sent_ns;
 	u32 bytes;
 	u8 data[];
@@ -75,6 +86,13 @@ void kvx_note_free(struct kvx_note *note);
 int kvx_note_reserve(struct kvx_note *note, struct kvxfer_hdr *hdr);
 void kvx_note_unreserve(struct kvx_note *note);
 bool kvx_note_deliver(struct kvx_note *note);
+
+/* Notes that agents of one peer may have here. */
+#define KVX_NOTES_PEER_MAX	65536
+
+bool kvx_note_came(struct kvx_peer *peer, const void *frame);
+bool kvx_note_was_taken(struct kvx_peer *peer, const void *frame);
+void kvx_notes_gone(struct kvx_peer *peer);
 
 int kvx_note_send(struct kvx_agent *agent, struct kvxfer_note_send *cmd);
 int kvx_note_recv(struct kvx_agent *agent, struct kvxfer_note_recv *cmd, struct list_head *taken);

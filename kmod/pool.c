@@ -31,6 +31,7 @@
 #include "kvx.h"
 #include "pool.h"
 #include "quota.h"
+#include "rdma/rdma.h"
 #include "trace.h"
 
 #define KVX_POOL_NAMES_HASH_BITS	12
@@ -64,6 +65,7 @@ static void kvx_pool_free(struct kvx_pool *pool)
 {
 	u64 bytes = pool->bytes;
 
+	kvx_maps_drop(pool);
 	kvx_pages_free(&pool->pages);
 	kvx_dmabuf_drop(pool);
 	if (pool->mm) {
@@ -132,6 +134,8 @@ static struct kvx_pool *kvx_pool_new(enum kvxfer_pool_kind kind)
 	__module_get(THIS_MODULE);
 	kref_init(&pool->ref);
 	mutex_init(&pool->cpu_lock);
+	mutex_init(&pool->dev_maps_lock);
+	INIT_LIST_HEAD(&pool->dev_maps);
 	INIT_WORK(&pool->free_work, kvx_pool_free_work);
 	pool->kind = kind;
 	pool->page_bytes = PAGE_SIZE;

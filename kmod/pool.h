@@ -52,6 +52,8 @@ struct pid;
  * @maps: how many mappings there are
  * @exports: how many dma-bufs of it there are
  * @layouts: how many layouts are in it
+ * @dev_maps_lock: held while @dev_maps changes
+ * @dev_maps: how RDMA devices see it; read under RCU
  * @free_work: for kvx_pool_put_async()
  */
 struct kvx_pool {
@@ -81,6 +83,8 @@ struct kvx_pool {
 	atomic_t maps;
 	atomic_t exports;
 	atomic_t layouts;
+	struct mutex dev_maps_lock;	/* see above */
+	struct list_head dev_maps;
 	struct work_struct free_work;
 };
 

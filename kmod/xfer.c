@@ -25,6 +25,7 @@
 #include "kvx.h"
 #include "layouts.h"
 #include "pool.h"
+#include "rdma/flow.h"
 #include "ring.h"
 #include "trace.h"
 #include "xfer.h"
@@ -47,6 +48,7 @@ static void kvx_xfer_free(struct kref *ref)
 		kvx_gate_part(&xfer->uses[i]);
 	for (i = 0; i < 2; i++)
 		kvx_grant_put(xfer->grants[i]);
+	kvx_flow_free(xfer->flow);
 	kvx_layout_put(xfer->src);
 	kvx_layout_put(xfer->dst);
 	kvx_note_free(xfer->note);
@@ -121,12 +123,12 @@ static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
 	ok = kvx_xfer_step(&xfer->state, KVX_XFER_RELEASE);
 	active = ok && kvx_xfer_state_active(xfer->state);
 	if (active)
-		WRITE_ONCE(xfer->copy.stop, true);
+		WRITE_ONCE(xfer->job->stop, true);
 	spin_unlock(&xfer->lock);
 	if (!ok)
 		return false;
 	if (active)
-		kvx_copy_stop(&xfer->copy);
+		xfer->ops->stop(xfer->job);
 	for (i = 0; i < KVX_XFER_GATES; i++)
 		kvx_gate_unprepare(&xfer->uses[i]);
 	/* From here on it is gone for whoever looks. */
@@ -166,9 +168,9 @@ static void kvx_xfer_untime(struct kvx_xfer *xfer)
 }
 
 /* Nothing touches its blocks any more: the last thing that happens to a run. */
-static void kvx_xfer_quiet(struct kvx_copy *copy)
+static void kvx_xfer_quiet(struct kvx_job *job)
 {
-	struct kvx_xfer *xfer = container_of(copy, struct kvx_xfer, copy);
+	struct kvx_xfer *xfer = job->xfer;
 	struct kvxfer_completion *result = &xfer->result;
 	bool once;
 	int i;
@@ -187,7 +189,7 @@ static void kvx_xfer_quiet(struct kvx_copy *copy)
 	else if (xfer->run_note && !kvx_note_deliver(xfer->run_note))
 		xfer->flags |= KVXFER_COMPLETION_NOTE_LOST;
 	xfer->run_note = NULL;
-	result->bytes = kvx_copy_bytes(copy);
+	result->bytes = xfer->ops->bytes(job);
 	result->end_ns = ktime_get_ns();
 	result->state = xfer->state;
 	result->error = xfer->error;
@@ -222,7 +224,7 @@ static void kvx_xfer_quiet(struct kvx_copy *copy)
 	kvx_xfer_put(xfer);
 }
 
-/* End it early, if it runs. Nothing is written on this node any more when this returns. */
+/* End it early, if it runs. What is copied on this node writes nothing any more on return. */
 static void kvx_xfer_stop(struct kvx_xfer *xfer, enum kvx_xfer_event event, u32 error, u32 reason)
 {
 	bool active;
@@ -231,36 +233,34 @@ static void kvx_xfer_stop(struct kvx_xfer *xfer, enum kvx_xfer_event event, u32 
 	spin_lock(&xfer->lock);
 	was = xfer->state;
 	/* That of an earlier run comes to nothing. */
-	active = (event != KVX_XFER_EXPIRE || ktime_get_ns() >= xfer->copy.deadline_ns) &&
+	active = (event != KVX_XFER_EXPIRE || ktime_get_ns() >= xfer->job->deadline_ns) &&
 		 kvx_xfer_step(&xfer->state, event) && kvx_xfer_state_active(xfer->state);
 	/* Only the first cause counts; and what is released has no word any more. */
 	if (xfer->state != was) {
 		xfer->error = error;
 		xfer->reason = reason;
-		WRITE_ONCE(xfer->copy.stop, true);
+		WRITE_ONCE(xfer->job->stop, true);
 		__kvx_xfer_show(xfer);
 	}
 	spin_unlock(&xfer->lock);
 	if (active)
-		kvx_copy_stop(&xfer->copy);
+		xfer->ops->stop(xfer->job);
 }
 
-static void kvx_xfer_expire(struct kvx_copy *copy)
+static void kvx_xfer_expire(struct kvx_job *job)
 {
-	kvx_xfer_stop(container_of(copy, struct kvx_xfer, copy), KVX_XFER_EXPIRE, ETIMEDOUT,
-		      KVXFER_REASON_XFER_DEADLINE);
+	kvx_xfer_stop(job->xfer, KVX_XFER_EXPIRE, ETIMEDOUT, KVXFER_REASON_XFER_DEADLINE);
 }
 
-static void kvx_xfer_fail(struct kvx_copy *copy)
+static void kvx_xfer_fail(struct kvx_job *job, u32 error, u32 reason)
 {
-	kvx_xfer_stop(container_of(copy, struct kvx_xfer, copy), KVX_XFER_FAIL, EIO,
-		      KVXFER_REASON_XFER_MEMORY);
+	kvx_xfer_stop(job->xfer, KVX_XFER_FAIL, error, reason);
 }
 
 /* Have @deadline called when it is time. The caller gives a reference, which is not the last. */
 static void kvx_xfer_time(struct kvx_xfer *xfer)
 {
-	const u64 now = ktime_get_ns(), then = READ_ONCE(xfer->copy.deadline_ns);
+	const u64 now = ktime_get_ns(), then = READ_ONCE(xfer->job->deadline_ns);
 	const u64 jiffies_left = nsecs_to_jiffies64(then > now ? then - now : 0) + 1;
 
 	/* It may wait already: by an earlier run's, which has seen that there is a later one. */
@@ -276,13 +276,13 @@ static void kvx_xfer_deadline(struct work_struct *work)
 
 	spin_lock(&xfer->lock);
 	/* Timers do not reach as far as deadlines may. */
-	again = xfer->timed && ktime_get_ns() < xfer->copy.deadline_ns;
+	again = xfer->timed && ktime_get_ns() < xfer->job->deadline_ns;
 	if (again)
 		kvx_xfer_time(xfer);
 	spin_unlock(&xfer->lock);
 	if (again)
 		return;
-	kvx_xfer_expire(&xfer->copy);
+	kvx_xfer_expire(xfer->job);
 	kvx_xfer_put(xfer);
 }
 
@@ -392,7 +392,8 @@ static int __kvx_xfer_take(struct kvx_xfer *xfer, struct kvx_note *note,
 	kref_get(&xfer->ref);
 	xfer->error = 0;
 	xfer->reason = 0;
-	xfer->flags = xfer->shape.bytes <= KVX_COPY_INLINE ? KVXFER_COMPLETION_INLINE : 0;
+	xfer->flags = !xfer->flow && xfer->shape.bytes <= KVX_COPY_INLINE ?
+		      KVXFER_COMPLETION_INLINE : 0;
 	xfer->run_note = note;
 	xfer->entry = entry;
 	xfer->result = (struct kvxfer_completion){
@@ -401,8 +402,8 @@ static int __kvx_xfer_take(struct kvx_xfer *xfer, struct kvx_note *note,
 		.xfer = xfer->id,
 		.path = xfer->path,
 	};
-	WRITE_ONCE(xfer->copy.stop, false);
-	WRITE_ONCE(xfer->copy.deadline_ns, deadline_ns);
+	WRITE_ONCE(xfer->job->stop, false);
+	WRITE_ONCE(xfer->job->deadline_ns, deadline_ns);
 	__kvx_xfer_show(xfer);
 	trace_kvx_xfer_post(xfer);
 	return 0;
@@ -459,7 +460,7 @@ static int kvx_xfer_begin(struct kvx_xfer *xfer, struct kvx_note *note, struct k
 	for (i = 0; i < KVX_XFER_GATES; i++)
 		if (kvx_gate_is_cut(&xfer->uses[i]))
 			kvx_xfer_stop(xfer, KVX_XFER_FAIL, ESTALE, KVXFER_REASON_XFER_CUT);
-	kvx_copy_begin(&xfer->copy, &xfer->shape);
+	xfer->ops->begin(xfer->job, &xfer->shape);
 	return 0;
 
 err_end_cpu:
@@ -502,6 +503,25 @@ void kvx_xfer_report(struct kvx_xfer *xfer, struct kvxfer_completion *result)
  */
 
 /**
+ * kvx_xfer_set_job() - how its bytes go
+ * @xfer: that has not been posted
+ * @job: what the transport knows it by
+ * @ops: the transport
+ *
+ * Context: any.
+ */
+void kvx_xfer_set_job(struct kvx_xfer *xfer, struct kvx_job *job,
+		      const struct kvx_transport_ops *ops)
+{
+	job->xfer = xfer;
+	job->expire = kvx_xfer_expire;
+	job->fail = kvx_xfer_fail;
+	job->quiet = kvx_xfer_quiet;
+	xfer->job = job;
+	xfer->ops = ops;
+}
+
+/**
  * kvx_xfer_init() - make a new one fit to run
  * @xfer: zeroed, with room for its parts
  * @agent: whose it will be
@@ -519,9 +539,7 @@ void kvx_xfer_init(struct kvx_xfer *xfer, struct kvx_agent *agent, u32 parts)
 	xfer->state = KVXFER_XFER_IDLE;
 	kvx_copy_init(&xfer->copy, parts);
 	xfer->copy.queue = &agent->copies;
-	xfer->copy.expire = kvx_xfer_expire;
-	xfer->copy.fail = kvx_xfer_fail;
-	xfer->copy.quiet = kvx_xfer_quiet;
+	kvx_xfer_set_job(xfer, &xfer->copy.job, &kvx_copy_ops);
 }
 
 /**

@@ -10,9 +10,11 @@
 #include "copy.h"
 #include "cursor.h"
 #include "gate.h"
+#include "transport.h"
 #include "xfer_state.h"
 
 struct kvx_agent;
+struct kvx_flow;
 struct kvx_grant;
 struct kvx_note;
 struct kvx_registered;
@@ -47,7 +49,10 @@ struct kvx_ring_entry;
  * @result: how the last run ended
  * @timed: @deadline waits, with a reference; under @lock
  * @deadline: what ends a run that takes too long
- * @copy: the local path's
+ * @ops: how its bytes go
+ * @job: its run, as the transport knows it; constant
+ * @flow: the run that goes to or from a peer; NULL for none
+ * @copy: the run that is made by the CPUs
  */
 struct kvx_xfer {
 	struct kref ref;
@@ -74,6 +79,9 @@ struct kvx_xfer {
 	struct kvxfer_completion result;
 	bool timed;
 	struct delayed_work deadline;
+	const struct kvx_transport_ops *ops;
+	struct kvx_job *job;
+	struct kvx_flow *flow;
 	struct kvx_copy copy;
 };
 
@@ -100,6 +108,8 @@ static inline int kvx_xfer_unknown(struct kvxfer_hdr *hdr, u32 index)
 /* xfer.c, for xfer_prep.c and xfer_wait.c */
 struct kvx_xfer *kvx_xfer_get(struct kvx_agent *agent, u32 id);
 void kvx_xfer_report(struct kvx_xfer *xfer, struct kvxfer_completion *result);
+void kvx_xfer_set_job(struct kvx_xfer *xfer, struct kvx_job *job,
+		      const struct kvx_transport_ops *ops);
 void kvx_xfer_init(struct kvx_xfer *xfer, struct kvx_agent *agent, u32 parts);
 int kvx_xfer_publish(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr);
 void kvx_xfer_put(struct kvx_xfer *xfer);

@@ -15,6 +15,7 @@
 #include "layouts.h"
 #include "overlap.h"
 #include "pool.h"
+#include "rdma/flow.h"
 #include "xfer.h"
 
 /* No state waits for ever: this long at most, if its owner does not say otherwise. */
@@ -76,7 +77,7 @@ static int kvx_xfer_check(struct kvxfer_xfer_prep *cmd)
 					   offsetof(struct kvxfer_xfer_prep, reserved));
 	if (err)
 		return err;
-	if (cmd->path != KVXFER_PATH_AUTO && cmd->path != KVXFER_PATH_LOCAL)
+	if (cmd->path > KVXFER_PATH_RDMA)
 		return kvx_refuse(&cmd->hdr, -EOPNOTSUPP, KVXFER_REASON_XFER_PATH, cmd->path);
 	return 0;
 }
@@ -263,6 +264,22 @@ out_free:
 	return err;
 }
 
+/* Is there a way between the two that is wanted? */
+static int kvx_xfer_check_path(const struct kvx_registered *src, const struct kvx_registered *dst,
+			       struct kvxfer_xfer_prep *cmd)
+{
+	const bool far = src->remote || dst->remote;
+
+	if ((src->remote && dst->remote) || (far && cmd->path == KVXFER_PATH_LOCAL) ||
+	    (!far && cmd->path == KVXFER_PATH_RDMA))
+		return kvx_refuse(&cmd->hdr, -EOPNOTSUPP, KVXFER_REASON_XFER_PATH, cmd->path);
+	/* What another driver's memory is to a device only that driver can say. */
+	if (far && (src->dmabufs || dst->dmabufs))
+		return kvx_refuse(&cmd->hdr, -EOPNOTSUPP, KVXFER_REASON_POOL_KIND,
+				  KVXFER_POOL_DMABUF);
+	return 0;
+}
+
 /* Everything that can be wrong with what is asked for; the sides are set. */
 static int kvx_xfer_approve(struct kvx_shape *shape, struct kvx_registered *src,
 			    struct kvx_registered *dst, struct kvx_grant *const *grants,
@@ -272,14 +289,19 @@ static int kvx_xfer_approve(struct kvx_shape *shape, struct kvx_registered *src,
 
 	if (!dst->write)
 		return kvx_refuse(&cmd->hdr, -EACCES, KVXFER_REASON_XFER_READONLY, 0);
-	err = kvx_xfer_shape(shape, cmd);
+	err = kvx_xfer_check_path(src, dst, cmd);
+	if (!err)
+		err = kvx_xfer_shape(shape, cmd);
 	if (!err)
 		err = kvx_xfer_check_range(&shape->src, grants[0], KVXFER_REASON_XFER_SRC_RANGE,
 					   &cmd->hdr);
 	if (!err)
 		err = kvx_xfer_check_range(&shape->dst, grants[1], KVXFER_REASON_XFER_DST_RANGE,
 					   &cmd->hdr);
-	return err ? err : kvx_xfer_check_overlap(shape, src, dst, &cmd->hdr);
+	/* What is on two nodes is no memory that both have. */
+	if (err || src->remote || dst->remote)
+		return err;
+	return kvx_xfer_check_overlap(shape, src, dst, &cmd->hdr);
 }
 
 static int kvx_xfer_join(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr)
@@ -303,14 +325,26 @@ static struct kvx_xfer *kvx_xfer_new(struct kvx_agent *agent, const struct kvx_s
 				     struct kvx_grant *const *grants, u32 *ids,
 				     struct kvx_note *note)
 {
-	const u32 parts = kvx_copy_parts(shape);
+	struct kvx_remote *remote = src->remote ?: dst->remote;
+	const u32 parts = remote ? 1 : kvx_copy_parts(shape);
+	struct kvx_flow *flow = NULL;
 	struct kvx_xfer *xfer;
 
 	xfer = kzalloc(struct_size(xfer, copy.parts, parts), GFP_KERNEL_ACCOUNT);
 	if (!xfer)
 		return NULL;
+	if (remote) {
+		flow = kvx_flow_new(remote, dst->remote ? src : dst, dst->remote);
+		if (!flow) {
+			kfree(xfer);
+			return NULL;
+		}
+	}
 	kvx_xfer_init(xfer, agent, parts);
-	xfer->path = KVXFER_PATH_LOCAL;
+	if (flow)
+		kvx_xfer_set_job(xfer, kvx_flow_job(flow), &kvx_flow_ops);
+	xfer->flow = flow;
+	xfer->path = flow ? KVXFER_PATH_RDMA : KVXFER_PATH_LOCAL;
 	xfer->src = src;
 	xfer->dst = dst;
 	xfer->grants[0] = grants[0];

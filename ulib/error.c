@@ -214,13 +214,23 @@ static const struct {
 	[KVXFER_REASON_PEER_EPOCH] = {
 		"PEER_EPOCH", "the agent has been opened anew since", NULL },
 	[KVXFER_REASON_PEER_REMOTE] = {
-		"PEER_REMOTE", "the agent is on another node, which cannot be reached", NULL },
+		"PEER_REMOTE", "the agent is on another node, which cannot be reached", ": errno %u" },
 	[KVXFER_REASON_PEER_LAYOUTS] = {
 		"PEER_LAYOUTS", "too many layouts at once", ": at most %u" },
 	[KVXFER_REASON_PEER_LAYOUT] = {
 		"PEER_LAYOUT", "the agent has no such layout", ": entry %u of the list" },
 	[KVXFER_REASON_NOTE_SIZE] = { "NOTE_SIZE", "a note has at most 4096 bytes", ": not %u" },
 	[KVXFER_REASON_PEER_MANY] = { "PEER_MANY", "too many agents are imported", ": %u" },
+	[KVXFER_REASON_XFER_REACH] = {
+		"XFER_REACH", "memory of this node could not be made reachable for a device",
+		NULL },
+	[KVXFER_REASON_PEER_ADDRESS] = {
+		"PEER_ADDRESS", "this is no address of a node", ": number %u" },
+	[KVXFER_REASON_PEER_REFUSED] = {
+		"PEER_REFUSED", "the other node does not want to be connected",
+		": refusal %u, see enum kvxfer_refusal" },
+	[KVXFER_REASON_PEER_REBOOTED] = {
+		"PEER_REBOOTED", "the other node was started anew since", NULL },
 	[KVXFER_REASON_DMABUF_BUSY] = {
 		"DMABUF_BUSY", "another driver works with the dma-buf still", NULL },
 	[KVXFER_REASON_NOTE_FULL] = {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "internal.h"
 #include "metadata.h"
@@ -10,6 +11,7 @@
 _Static_assert(KVX_GRANT_READ == KVXFER_GRANT_READ, "rights");
 _Static_assert(KVX_GRANT_WRITE == KVXFER_GRANT_WRITE, "rights");
 _Static_assert(sizeof(((struct kvx_grant *)0)->key) == KVXFER_KEY_BYTES, "keys");
+_Static_assert(KVX_METADATA_ADDRESSES_MAX == KVXFER_ADDRESSES_MAX, "how many addresses");
 _Static_assert(KVX_METADATA_LAYOUTS_MAX == KVXFER_IMPORT_MAX, "how many layouts");
 
 struct kvx_peer {
@@ -79,6 +81,28 @@ static int describe(struct kvx_agent *agent, const struct kvx_grant *grant,
 	return 0;
 }
 
+/* Where this node can be reached. */
+static int get_addresses(struct kvx_agent *agent, struct kvx_metadata *metadata)
+{
+	struct kvxfer_address addresses[KVX_METADATA_ADDRESSES_MAX] = {};
+	struct kvxfer_node_addresses cmd = {
+		.addresses = (uintptr_t)addresses,
+		.nr_addresses = KVX_METADATA_ADDRESSES_MAX,
+	};
+	int err = kvx_command(agent, KVXFER_IOC_NODE_ADDRESSES, "export metadata", &cmd.hdr,
+			      sizeof(cmd));
+
+	if (err)
+		return err;
+	metadata->info.addresses = cmd.out_nr;
+	for (size_t i = 0; i < cmd.out_nr; i++) {
+		metadata->addresses[i].family = addresses[i].family == AF_INET ? 4 : 6;
+		metadata->addresses[i].port = addresses[i].port;
+		memcpy(metadata->addresses[i].addr, addresses[i].addr, sizeof(addresses[i].addr));
+	}
+	return 0;
+}
+
 int kvx_export_metadata(struct kvx_agent *agent, const struct kvx_grant *grants, size_t nr_grants,
 			void **blob, size_t *bytes)
 {
@@ -92,6 +116,8 @@ int kvx_export_metadata(struct kvx_agent *agent, const struct kvx_grant *grants,
 		return kvx_fail(EINVAL, "export metadata: more than %u layouts",
 				KVX_METADATA_LAYOUTS_MAX);
 	err = kvx_query(agent, &info);
+	if (!err)
+		err = get_addresses(agent, &metadata);
 	if (err)
 		return err;
 	metadata.info.boot_id = info.boot_id;
@@ -100,14 +126,14 @@ int kvx_export_metadata(struct kvx_agent *agent, const struct kvx_grant *grants,
 	metadata.info.layouts = nr_grants;
 	memcpy(metadata.info.name, info.name, sizeof(metadata.info.name));
 	metadata.layouts = calloc(nr_grants + 1, sizeof(*metadata.layouts));
-	*blob = malloc(kvx_metadata_bytes(nr_grants));
+	*blob = malloc(kvx_metadata_bytes(metadata.info.addresses, nr_grants));
 	if (!metadata.layouts || !*blob)
 		err = kvx_fail(ENOMEM, "export metadata: no memory");
 	for (size_t i = 0; i < nr_grants && !err; i++)
 		err = describe(agent, &grants[i], &metadata.layouts[i]);
 	if (!err) {
 		kvx_metadata_encode(&metadata, *blob);
-		*bytes = kvx_metadata_bytes(nr_grants);
+		*bytes = kvx_metadata_bytes(metadata.info.addresses, nr_grants);
 	} else {
 		free(*blob);
 		*blob = NULL;
@@ -143,7 +169,9 @@ static int import_command(struct kvx_agent *agent, const struct kvx_metadata *me
 		.worker_id = info->worker_id,
 		.epoch = info->epoch,
 		.nr_imports = info->layouts,
+		.nr_addresses = info->addresses,
 	};
+	struct kvxfer_address addresses[KVX_METADATA_ADDRESSES_MAX] = {};
 	struct kvxfer_import *imports = calloc(info->layouts + 1, sizeof(*imports));
 	int err;
 
@@ -153,7 +181,13 @@ static int import_command(struct kvx_agent *agent, const struct kvx_metadata *me
 		imports[i].layout = kvx_handle_layout_id(metadata->layouts[i].layout.handle);
 		memcpy(imports[i].key, metadata->layouts[i].key, sizeof(imports[i].key));
 	}
+	for (size_t i = 0; i < info->addresses; i++) {
+		addresses[i].family = metadata->addresses[i].family == 4 ? AF_INET : AF_INET6;
+		addresses[i].port = metadata->addresses[i].port;
+		memcpy(addresses[i].addr, metadata->addresses[i].addr, sizeof(addresses[i].addr));
+	}
 	cmd.imports = (uintptr_t)imports;
+	cmd.addresses = (uintptr_t)addresses;
 	err = kvx_command(agent, KVXFER_IOC_LAYOUT_IMPORT, "import metadata", &cmd.hdr,
 			  sizeof(cmd));
 	free(imports);
@@ -179,6 +213,8 @@ int kvx_import_metadata(struct kvx_agent *agent, const void *blob, size_t bytes,
 		if (!metadata->layouts)
 			err = kvx_fail(ENOMEM, "import metadata: no memory");
 	}
+	for (size_t i = 0; !err && !error && i < metadata->info.addresses; i++)
+		error = kvx_metadata_address(blob, i, &metadata->addresses[i]);
 	for (size_t i = 0; !err && !error && i < metadata->info.layouts; i++)
 		error = kvx_metadata_layout(blob, &metadata->info, i, &metadata->layouts[i]);
 	if (error)

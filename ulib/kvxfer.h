@@ -649,6 +649,7 @@ struct kvx_peer;
  * @epoch: its own
  * @layouts: how many of its layouts are imported
  * @name: its name
+ * @addresses: at how many addresses its node can be reached by RDMA
  */
 struct kvx_peer_info {
 	size_t size;
@@ -657,9 +658,10 @@ struct kvx_peer_info {
 	uint64_t epoch;
 	uint64_t layouts;
 	char name[KVX_NAME_MAX];
+	uint64_t addresses;
 };
 
-#define KVX_PEER_INFO_INIT	{ sizeof(struct kvx_peer_info), 0, 0, 0, 0, { 0 } }
+#define KVX_PEER_INFO_INIT	{ sizeof(struct kvx_peer_info), 0, 0, 0, 0, { 0 }, 0 }
 
 /**
  * struct kvx_peer_layout - a layout of another agent

@@ -41,15 +41,15 @@ static uint32_t sum(const unsigned char *blob, size_t bytes)
 	return kvx_crc32c(crc, blob + CRC_AT + 4, bytes - CRC_AT - 4);
 }
 
-size_t kvx_metadata_bytes(size_t layouts)
+size_t kvx_metadata_bytes(size_t addresses, size_t layouts)
 {
-	return KVX_METADATA_HEAD + layouts * KVX_METADATA_LAYOUT;
+	return KVX_METADATA_HEAD + addresses * KVX_METADATA_ADDRESS + layouts * KVX_METADATA_LAYOUT;
 }
 
 void kvx_metadata_encode(const struct kvx_metadata *metadata, unsigned char *blob)
 {
 	const struct kvx_peer_info *info = &metadata->info;
-	const size_t bytes = kvx_metadata_bytes(info->layouts);
+	const size_t bytes = kvx_metadata_bytes(info->addresses, info->layouts);
 	unsigned char *at = blob + KVX_METADATA_HEAD;
 
 	memset(blob, 0, bytes);
@@ -60,9 +60,16 @@ void kvx_metadata_encode(const struct kvx_metadata *metadata, unsigned char *blo
 	put(blob + 16, info->boot_id, 8);
 	put(blob + 24, info->worker_id, 8);
 	put(blob + 32, info->epoch, 8);
+	put(blob + 40, info->addresses, 4);
 	put(blob + 44, info->layouts, 4);
 	put(blob + 48, KVX_METADATA_LAYOUT, 4);
 	memcpy(blob + 56, info->name, strnlen(info->name, KVX_NAME_MAX - 1));
+	for (size_t i = 0; i < info->addresses; i++) {
+		put(at, metadata->addresses[i].family, 2);
+		put(at + 2, metadata->addresses[i].port, 2);
+		memcpy(at + 8, metadata->addresses[i].addr, sizeof(metadata->addresses[i].addr));
+		at += KVX_METADATA_ADDRESS;
+	}
 	for (size_t i = 0; i < info->layouts; i++) {
 		const struct kvx_peer_layout *layout = &metadata->layouts[i].layout;
 		const uint32_t words[WORDS] = {
@@ -140,11 +147,28 @@ enum kvx_metadata_error kvx_metadata_check(const unsigned char *blob, size_t byt
 	info->boot_id = get(blob + 16, 8);
 	info->worker_id = get(blob + 24, 8);
 	info->epoch = get(blob + 32, 8);
+	info->addresses = addresses;
 	info->layouts = layouts;
 	memcpy(info->name, blob + 56, KVX_NAME_MAX);
 	/* There is no version 0, nor an epoch 0. */
 	if (!get(blob + 4, 2) || !info->epoch || info->epoch >> 48 || !zeros(blob + 52, 4) ||
 	    !name_is_sound(info->name))
+		return KVX_METADATA_FIELD;
+	return KVX_METADATA_OK;
+}
+
+enum kvx_metadata_error kvx_metadata_address(const unsigned char *blob, size_t index,
+					     struct kvx_metadata_address *address)
+{
+	const unsigned char *at = blob + KVX_METADATA_HEAD + index * KVX_METADATA_ADDRESS;
+
+	address->family = get(at, 2);
+	address->port = get(at + 2, 2);
+	memcpy(address->addr, at + 8, sizeof(address->addr));
+	if ((address->family != 4 && address->family != 6) || !address->port ||
+	    !zeros(at + 4, 4) || !zeros(at + 24, 8) ||
+	    zeros(address->addr, address->family == 4 ? 4 : 16) ||
+	    (address->family == 4 && !zeros(address->addr + 4, 12)))
 		return KVX_METADATA_FIELD;
 	return KVX_METADATA_OK;
 }

@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	/* What is sound and has no addresses says the same when it is told again. */
 	if (sound && !get(blob + 40, 4)) {
-		must(kvx_metadata_bytes(metadata.info.layouts) == bytes);
+		must(kvx_metadata_bytes(metadata.info.addresses, metadata.info.layouts) == bytes);
 		again = malloc(bytes);
 		kvx_metadata_encode(&metadata, again);
 		memset(blob + CRC_AT, 0, 4);

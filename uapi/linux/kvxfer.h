@@ -190,7 +190,8 @@
  * @KVXFER_REASON_PEER_UNKNOWN: no agent with this worker_id is imported
  * @KVXFER_REASON_PEER_GONE: there is no agent with this worker_id
  * @KVXFER_REASON_PEER_EPOCH: the agent has been opened anew since
- * @KVXFER_REASON_PEER_REMOTE: the agent is on another node, which cannot be reached
+ * @KVXFER_REASON_PEER_REMOTE: the agent is on another node, which cannot be reached; @index is the
+ *	errno of the last attempt
  * @KVXFER_REASON_PEER_LAYOUTS: more layouts than KVXFER_IMPORT_MAX
  * @KVXFER_REASON_PEER_LAYOUT: the agent has no such layout; @index is the place in the list
  * @KVXFER_REASON_NOTE_SIZE: the note is longer than KVXFER_NOTE_MAX
@@ -202,6 +203,12 @@
  * @KVXFER_REASON_PEER_MANY: KVXFER_PEERS_MAX agents are imported
  * @KVXFER_REASON_DMABUF_BUSY: another driver works with the dma-buf still; poll() of the dma-buf
  *	tells when it has done
+ * @KVXFER_REASON_XFER_REACH: of a completion: memory of this node could not be made reachable for
+ *	a device
+ * @KVXFER_REASON_PEER_ADDRESS: an address is none; @index is the place in the list
+ * @KVXFER_REASON_PEER_REFUSED: the other node does not want to be connected; @index is why, as
+ *	&enum kvxfer_refusal says
+ * @KVXFER_REASON_PEER_REBOOTED: the other node was started anew since
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -319,6 +326,10 @@ enum kvxfer_reason {
 	KVXFER_REASON_NOTE_AGENT	= 111,
 	KVXFER_REASON_PEER_MANY		= 112,
 	KVXFER_REASON_DMABUF_BUSY	= 113,
+	KVXFER_REASON_XFER_REACH	= 114,
+	KVXFER_REASON_PEER_ADDRESS	= 115,
+	KVXFER_REASON_PEER_REFUSED	= 116,
+	KVXFER_REASON_PEER_REBOOTED	= 117,
 
 	KVXFER_REASON_NR
 };
@@ -1288,6 +1299,51 @@ struct kvxfer_import {
 	__u8 key[KVXFER_KEY_BYTES];
 };
 
+/* Addresses of a node. */
+#define KVXFER_ADDRESSES_MAX	16
+
+/**
+ * struct kvxfer_address - where a node can be reached by RDMA
+ * @family: AF_INET or AF_INET6
+ * @port: in host order
+ * @reserved: 0
+ * @addr: the address, in network order; one of IPv4 in the first four bytes, then zeros
+ * @reserved2: 0
+ */
+struct kvxfer_address {
+	__u16 family;
+	__u16 port;
+	__u32 reserved;
+	__u8 addr[16];
+	__aligned_u64 reserved2;
+};
+
+/**
+ * enum kvxfer_refusal - why a node does not want to be connected
+ * @KVXFER_REFUSAL_NONE: nobody said why
+ * @KVXFER_REFUSAL_MAGIC: what asked is not kvxfer
+ * @KVXFER_REFUSAL_VERSION: there is no version of the protocol that both know
+ * @KVXFER_REFUSAL_BOOT: it is another node than the one that was meant
+ * @KVXFER_REFUSAL_SELF: it is the same node
+ * @KVXFER_REFUSAL_YOURS: both asked at once, and the other one's connection is to be
+ * @KVXFER_REFUSAL_BUSY: what was there before is not gone yet
+ * @KVXFER_REFUSAL_LANE: there is no such lane
+ * @KVXFER_REFUSAL_RESOURCES: there is no memory, or no room for another node
+ * @KVXFER_REFUSAL_LEAVING: the node goes away
+ */
+enum kvxfer_refusal {
+	KVXFER_REFUSAL_NONE		= 0,
+	KVXFER_REFUSAL_MAGIC		= 1,
+	KVXFER_REFUSAL_VERSION		= 2,
+	KVXFER_REFUSAL_BOOT		= 3,
+	KVXFER_REFUSAL_SELF		= 4,
+	KVXFER_REFUSAL_YOURS		= 5,
+	KVXFER_REFUSAL_BUSY		= 6,
+	KVXFER_REFUSAL_LANE		= 7,
+	KVXFER_REFUSAL_RESOURCES	= 8,
+	KVXFER_REFUSAL_LEAVING		= 9,
+};
+
 /**
  * struct kvxfer_layout_import - ioctl(KVXFER_IOC_LAYOUT_IMPORT): be able to name another's layouts
  * @hdr: no flags
@@ -1296,14 +1352,21 @@ struct kvxfer_import {
  * @epoch: of the other agent
  * @imports: an array of &struct kvxfer_import
  * @nr_imports: how many; may be 0
- * @reserved: 0
+ * @nr_addresses: how many
+ * @addresses: where the other agent's node can be reached, if it is not this one: an array of
+ * &struct kvxfer_address
+ * @timeout_ns: how long that may take; 0 for 30 s
  *
  * All of an agent's layouts come at once. With an epoch that is already there they are refused;
  * with another, they take the place of those that were, whose handles turn stale.
  *
+ * An agent of another node is connected with, if nobody here is yet, and asked; the command returns
+ * when all is known.
+ *
  * Return: 0; EEXIST with PEER_LOADED; EINVAL with PEER_SELF, PEER_LAYOUTS, PEER_RESERVED,
- * FIELD_UNUSED; ESTALE with PEER_GONE, PEER_EPOCH; ENOENT with PEER_LAYOUT; EACCES with GRANT_KEY;
- * EHOSTUNREACH with PEER_REMOTE; ENOSPC with PEER_MANY; EFAULT; ENOMEM.
+ * PEER_ADDRESS; ESTALE with PEER_GONE, PEER_EPOCH, PEER_REBOOTED; ENOENT with PEER_LAYOUT; EACCES
+ * with GRANT_KEY; EKEYEXPIRED with GRANT_EXPIRED; EOPNOTSUPP with POOL_KIND; EHOSTUNREACH with
+ * PEER_REMOTE, PEER_REFUSED; ENOSPC with PEER_MANY; EINTR with INTERRUPTED; EFAULT; ENOMEM.
  */
 struct kvxfer_layout_import {
 	struct kvxfer_hdr hdr;
@@ -1312,7 +1375,9 @@ struct kvxfer_layout_import {
 	__aligned_u64 epoch;
 	__aligned_u64 imports;
 	__u32 nr_imports;
-	__u32 reserved;
+	__u32 nr_addresses;
+	__aligned_u64 addresses;
+	__aligned_u64 timeout_ns;
 };
 
 #define KVXFER_IOC_LAYOUT_IMPORT	_IO(KVXFER_IOC_TYPE, 0x17)
@@ -1396,5 +1461,27 @@ struct kvxfer_note_recv {
 };
 
 #define KVXFER_IOC_NOTE_RECV	_IO(KVXFER_IOC_TYPE, 0x1a)
+
+/**
+ * struct kvxfer_node_addresses - ioctl(KVXFER_IOC_NODE_ADDRESSES): where this node can be reached
+ * @hdr: no flags
+ * @addresses: where they go: an array of &struct kvxfer_address
+ * @nr_addresses: room for how many
+ * @out_nr: how many there are, at most KVXFER_ADDRESSES_MAX; as many as there is room for were
+ * written
+ *
+ * They are those of network interfaces that an RDMA device goes by which can be used. None: other
+ * nodes cannot reach this one.
+ *
+ * Return: 0; EFAULT; ENOMEM.
+ */
+struct kvxfer_node_addresses {
+	struct kvxfer_hdr hdr;
+	__aligned_u64 addresses;
+	__u32 nr_addresses;
+	__u32 out_nr;
+};
+
+#define KVXFER_IOC_NODE_ADDRESSES	_IO(KVXFER_IOC_TYPE, 0x1b)
 
 #endif /* _UAPI_LINUX_KVXFER_H */

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Other nodes: see peer.c. */
+#ifndef KVX_PEER_H
+#define KVX_PEER_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/socket.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <rdma/ib_verbs.h>
+
+#include "proto.h"
+
+struct kvx_agent;
+struct kvx_dev;
+struct kvx_flow;
+struct kvx_grant;
+struct kvx_rail;
+
+#define KVX_PEERS_MAX		1024
+#define KVX_PEER_ADDRESSES_MAX	16
+
+/**
+ * struct kvx_msg - a frame that is to go
+ * @link: among the peer's, until it has been acknowledged; under the peer's lock
+ * @rail: by which it is on its way; NULL when it is not; under the peer's lock
+ * @acked: the other has taken it, or nobody waits for that; under the peer's lock
+ * @cqe: what is told when it has gone
+ * @dma: where it is, for the device
+ * @frame: it
+ */
+struct kvx_msg {
+	struct list_head link;
+	struct kvx_rail *rail;
+	bool acked;
+	struct ib_cqe cqe;
+	u64 dma;
+	union {
+		struct kvx_wire_head head;
+		struct kvx_wire_hello hello;
+		struct kvx_wire_beat beat;
+		struct kvx_wire_attach attach;
+		struct kvx_wire_attached attached;
+		struct kvx_wire_table table;
+		struct kvx_wire_want_keys want_keys;
+		struct kvx_wire_keys keys;
+		struct kvx_wire_id id;
+		struct kvx_wire_note note;
+		struct kvx_wire_note_done note_done;
+	};
+};
+
+/**
+ * struct kvx_address - where a peer can be asked
+ * @addr: it; family 0 for none
+ * @rail: what is there, or is being made; without a reference, under the peer's lock
+ * @attempts: how often in a row that came to nothing
+ * @error: why, the last time
+ * @refusal: why, if the other said so
+ * @next: when it may be tried again, in jiffies
+ */
+struct kvx_address {
+	struct sockaddr_storage addr;
+	struct kvx_rail *rail;
+	u32 attempts;
+	int error;
+	u32 refusal;
+	unsigned long next;
+};
+
+/**
+ * struct kvx_peer - another node
+ * @ref: of the table, and of whoever uses it
+ * @hash: link in the table; under kvx_peers_lock
+ * @boot_id: its name
+ * @name: what it calls itself; under @lock
+ * @lock: for what follows, to @rx_seq
+ * @gone: it will not come back: it was started anew, or we go
+ * @addresses: where it can be asked
+ * @nr_addresses: how many
+ * @wanted: how many want to be connected
+ * @rails: its rails, of all states
+ * @nr_ready: how many of those are ready
+ * @error: why the last attempt to have one came to nothing
+ * @refusal: the same
+ * @tx_rail: by which frames go; NULL when none is ready
+ * @tx_seq: the number of the last frame
+ * @tx_acked: of the last one that the other has taken
+ * @unacked: frames that the other has not taken, in order
+ * @unsent: the first of those that has not been sent by @tx_rail; NULL for none
+ * @rx_seq: the number of the last frame that was taken
+ * @rx_lock: held while one is taken
+ * @wait: woken when something about it has changed
+ * @connect: makes rails that are missing
+ * @remote_next: the id of the next one of @remotes
+ * @remotes: layouts of its agents, by the ids that they were asked for by
+ * @served: layouts of our agents that it has, by its ids for them
+ * @notes: notes that it has not said to have been received, by their serials; under @lock
+ * @note_serial: the last one; under @lock
+ * @notes_in: how many of its notes our agents have not received; under @lock
+ * @flow_lock: for what follows
+ * @flows: what wants to be sent: reads, and writes
+ * @parked: what waits for a rail
+ */
+struct kvx_peer {
+	struct kref ref;
+	struct hlist_node hash;
+	u64 boot_id;
+	char name[KVXFER_NAME_MAX];
+	spinlock_t lock;		/* see above */
+	bool gone;
+	struct kvx_address addresses[KVX_PEER_ADDRESSES_MAX];
+	u32 nr_addresses;
+	u32 wanted;
+	struct list_head rails;
+	u32 nr_ready;
+	int error;
+	u32 refusal;
+	struct kvx_rail *tx_rail;
+	u64 tx_seq;
+	u64 tx_acked;
+	struct list_head unacked;
+	struct kvx_msg *unsent;
+	u64 rx_seq;
+	struct mutex rx_lock;		/* see above */
+	wait_queue_head_t wait;
+	struct delayed_work connect;
+	u32 remote_next;
+	struct xarray remotes;
+	struct xarray served;
+	struct list_head notes;
+	u64 note_serial;
+	u32 notes_in;
+	spinlock_t flow_lock;		/* see above */
+	struct list_head flows[2];
+	struct list_head parked;
+};
+
+extern struct workqueue_struct *kvx_peer_wq;
+
+/* peer.c */
+struct kvx_peer *kvx_peer_find(u64 boot_id);
+struct kvx_peer *kvx_peer_get(u64 boot_id);
+void kvx_peer_put(struct kvx_peer *peer);
+int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresses, u32 nr);
+void kvx_peer_unwant(struct kvx_peer *peer);
+void kvx_peer_gone(struct kvx_peer *peer, int error);
+void kvx_peers_try(void);
+void kvx_peers_fail_dev(struct kvx_dev *dev);
+int kvx_peers_init(void);
+void kvx_peers_exit(void);
+
+struct kvx_msg *kvx_msg_new(u32 type, u32 bytes);
+void kvx_msg_free(struct kvx_msg *msg);
+void kvx_msg_gone(struct kvx_msg *msg);
+void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg);
+
+/* peer.c, for rail.c */
+enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail,
+				   struct kvx_address *address);
+void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name);
+void kvx_peer_rail_ending(struct kvx_rail *rail);
+void kvx_peer_rail_ended(struct kvx_rail *rail);
+bool kvx_peer_receive(struct kvx_rail *rail, const void *frame);
+void kvx_peer_acked(struct kvx_peer *peer, u64 ack);
+void kvx_peer_pump(struct kvx_peer *peer);
+u64 kvx_peer_rx_seq(struct kvx_peer *peer);
+struct kvx_rail *kvx_peer_rail_after(struct kvx_peer *peer, struct kvx_rail *before);
+void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr);
+struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *dev);
+
+#endif /* KVX_PEER_H */

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * RDMA devices, as they come and go.
+ *
+ * All are kept, those that cannot be used with the reason in words. One that is removed is closed
+ * for newcomers first; then its connections are ended and gone, and with them everything that uses
+ * it; then what it could reach is unmapped. All of that is done when kvx_dev_remove() returns.
+ */
+#include <linux/slab.h>
+
+#include "../kvx.h"
+#include "../peer.h"
+#include "link.h"
+#include "rail.h"
+#include "rdma.h"
+
+/* A key covers no more pages than this: more than 2 MiB bring nothing. */
+#define KVX_SPAN_PAGES_MAX	(1U << (21 - PAGE_SHIFT))
+#define KVX_SGE_MAX		KVX_LANE_SGE
+
+static DEFINE_MUTEX(kvx_devs_lock);
+static LIST_HEAD(kvx_devs);
+static u32 kvx_dev_last;
+
+static void kvx_dev_free(struct kref *ref)
+{
+	struct kvx_dev *dev = container_of(ref, struct kvx_dev, ref);
+
+	mutex_destroy(&dev->lock);
+	kfree(dev);
+}
+
+/**
+ * kvx_dev_put() - drop a reference
+ * @dev: the device
+ *
+ * Context: process.
+ */
+void kvx_dev_put(struct kvx_dev *dev)
+{
+	kref_put(&dev->ref, kvx_dev_free);
+}
+
+/* Returns why a device cannot be used, in words, or NULL. */
+static const char *kvx_dev_look_at(const struct ib_device *ib)
+{
+	u32 port;
+
+	if (!ib->kverbs_provider)
+		return "its driver gives the kernel no verbs (as Amazon's EFA)";
+	if (!(ib->attrs.device_cap_flags & IB_DEVICE_MEM_MGT_EXTENSIONS))
+		return "it cannot register memory by work requests (no memory management extensions)";
+	if (ib->attrs.max_fast_reg_page_list_len < 17)
+		return "it registers fewer than 16 pages at once";
+	rdma_for_each_port(ib, port)
+		if (rdma_cap_ib_cm(ib, port) || rdma_cap_iw_cm(ib, port))
+			return NULL;
+	return "none of its ports has a connection manager";
+}
+
+static int kvx_dev_setup(struct kvx_dev *dev)
+{
+	const struct ib_device_attr *attrs = &dev->ib->attrs;
+	u32 pages;
+
+	dev->iwarp = rdma_protocol_iwarp(dev->ib, rdma_start_port(dev->ib));
+	/* A page more than is needed is left free: rxe of 6.1 looks one page too far. */
+	pages = min_t(u32, attrs->max_fast_reg_page_list_len, KVX_SPAN_PAGES_MAX + 1) - 1;
+	dev->span_shift = PAGE_SHIFT + ilog2(pages);
+	dev->send_sge = clamp_t(u32, attrs->max_send_sge, 1, KVX_SGE_MAX);
+	dev->read_sge = clamp_t(u32, attrs->max_sge_rd, 1, dev->send_sge);
+	dev->pd = ib_alloc_pd(dev->ib, 0);
+	return PTR_ERR_OR_ZERO(dev->pd);
+}
+
+static int kvx_dev_add(struct ib_device *ib)
+{
+	struct kvx_dev *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	int err;
+
+	if (!dev)
+		return -ENOMEM;
+	kref_init(&dev->ref);
+	atomic_set(&dev->users, 0);
+	init_waitqueue_head(&dev->unused);
+	mutex_init(&dev->lock);
+	INIT_LIST_HEAD(&dev->maps);
+	INIT_LIST_HEAD(&dev->windows);
+	dev->ib = ib;
+	dev->why = kvx_dev_look_at(ib);
+	if (!dev->why) {
+		err = kvx_dev_setup(dev);
+		if (err) {
+			kvx_dev_put(dev);
+			return err;
+		}
+	}
+	mutex_lock(&kvx_devs_lock);
+	dev->id = ++kvx_dev_last;
+	list_add_tail(&dev->link, &kvx_devs);
+	ib_set_client_data(ib, &kvx_ib_client, dev);
+	mutex_unlock(&kvx_devs_lock);
+	if (!dev->why)
+		kvx_peers_try();
+	return 0;
+}
+
+static void kvx_dev_remove(struct ib_device *ib, void *data)
+{
+	struct kvx_dev *dev = data;
+
+	if (!dev)
+		return;
+	mutex_lock(&kvx_devs_lock);
+	dev->gone = true;
+	list_del(&dev->link);
+	mutex_unlock(&kvx_devs_lock);
+	if (!dev->why) {
+		kvx_peers_fail_dev(dev);
+		wait_event(dev->unused, !atomic_read(&dev->users));
+		kvx_windows_kill(dev);
+		kvx_maps_drop_dev(dev);
+		ib_dealloc_pd(dev->pd);
+	}
+	kvx_dev_put(dev);
+}
+
+struct ib_client kvx_ib_client = {
+	.name		= "kvxfer",
+	.add		= kvx_dev_add,
+	.remove		= kvx_dev_remove,
+	/* To be able to say of such devices that they cannot be used. */
+	.no_kverbs_req	= 1,
+};
+
+/* The caller gives the device back by kvx_dev_unuse(). */
+static struct kvx_dev *__kvx_dev_use(struct kvx_dev *dev)
+{
+	lockdep_assert_held(&kvx_devs_lock);
+	if (!dev || dev->why || dev->gone)
+		return NULL;
+	kref_get(&dev->ref);
+	atomic_inc(&dev->users);
+	return dev;
+}
+
+/**
+ * kvx_dev_use() - keep a device from going
+ * @ib: the device, which cannot go while this runs
+ *
+ * Context: process, may sleep.
+ * Return: the device, for kvx_dev_unuse(); NULL when it cannot be used.
+ */
+struct kvx_dev *kvx_dev_use(struct ib_device *ib)
+{
+	struct kvx_dev *dev;
+
+	mutex_lock(&kvx_devs_lock);
+	dev = __kvx_dev_use(ib_get_client_data(ib, &kvx_ib_client));
+	mutex_unlock(&kvx_devs_lock);
+	return dev;
+}
+
+/**
+ * kvx_dev_use_id() - the same by its number
+ * @id: the number
+ *
+ * Context: process, may sleep.
+ * Return: as kvx_dev_use().
+ */
+struct kvx_dev *kvx_dev_use_id(u32 id)
+{
+	struct kvx_dev *dev, *found = NULL;
+
+	mutex_lock(&kvx_devs_lock);
+	list_for_each_entry(dev, &kvx_devs, link)
+		if (dev->id == id)
+			found = __kvx_dev_use(dev);
+	mutex_unlock(&kvx_devs_lock);
+	return found;
+}
+
+/**
+ * kvx_dev_use_more() - once more what is kept from going already
+ * @dev: the device
+ *
+ * Context: any.
+ */
+void kvx_dev_use_more(struct kvx_dev *dev)
+{
+	kref_get(&dev->ref);
+	atomic_inc(&dev->users);
+}
+
+/**
+ * kvx_dev_unuse() - let it go
+ * @dev: what kvx_dev_use() gave
+ *
+ * Context: process.
+ */
+void kvx_dev_unuse(struct kvx_dev *dev)
+{
+	if (atomic_dec_and_test(&dev->users))
+		wake_up_all(&dev->unused);
+	kvx_dev_put(dev);
+}
+
+/**
+ * kvx_devs_init() - look for devices
+ *
+ * Context: process, may sleep.
+ * Return: 0 or an errno.
+ */
+int kvx_devs_init(void)
+{
+	return ib_register_client(&kvx_ib_client);
+}
+
+/**
+ * kvx_devs_exit() - let all go
+ *
+ * Context: process, may sleep.
+ */
+void kvx_devs_exit(void)
+{
+	ib_unregister_client(&kvx_ib_client);
+}

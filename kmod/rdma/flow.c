@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Flows: runs that go to or from a peer.
+ *
+ * What wants to be sent waits in the peer's list, one for each way. Whoever finds a lane with room
+ * takes the first flow, fills the lane with a slice of it, and puts it back at the end: so a small
+ * one does not wait for a large one. A flow that is taken is nobody else's. It has ended when
+ * nothing of it is on its way and nothing is left, or it shall stop: only then is its transfer told.
+ */
+#include <linux/slab.h>
+
+#include "../kvx.h"
+#include "../layouts.h"
+#include "../peer.h"
+#include "../pool.h"
+#include "../remote.h"
+#include "../xfer.h"
+#include "flow.h"
+#include "lane.h"
+#include "rail.h"
+
+/* What of a flow goes until it is another's turn. */
+#define KVX_FLOW_SLICE		(256U << 10)
+
+static void __kvx_flow_drop_redo(struct kvx_flow *flow)
+{
+	struct kvx_redo *redo, *next;
+
+	list_for_each_entry_safe(redo, next, &flow->redo, link) {
+		list_del(&redo->link);
+		kfree(redo);
+	}
+}
+
+/* It is to end as soon as nothing of it is on its way. */
+static bool kvx_flow_stops(const struct kvx_flow *flow)
+{
+	return READ_ONCE(flow->job.stop) || READ_ONCE(flow->error);
+}
+
+/* Is it over? Then it is the caller's to tell so, once, without the lock. */
+static bool __kvx_flow_over(struct kvx_flow *flow)
+{
+	lockdep_assert_held(&flow->peer->flow_lock);
+	if (!flow->running || flow->busy || flow->taken)
+		return false;
+	if (!kvx_flow_stops(flow) && (!flow->exhausted || flow->rest.bytes || !list_empty(&flow->redo)))
+		return false;
+	/* One that is to stop is in a list still. */
+	list_del_init(&flow->link);
+	__kvx_flow_drop_redo(flow);
+	flow->running = false;
+	return true;
+}
+
+static void kvx_flow_tell(struct kvx_flow *flow)
+{
+	if (flow->error)
+		flow->job.fail(&flow->job, flow->error, flow->reason);
+	flow->job.quiet(&flow->job);
+}
+
+/* Where it waits for its turn, unless it is over. */
+static void __kvx_flow_queue(struct kvx_flow *flow)
+{
+	lockdep_assert_held(&flow->peer->flow_lock);
+	if (list_empty(&flow->link) && flow->running && !flow->taken && !kvx_flow_stops(flow))
+		list_add_tail(&flow->link, &flow->peer->flows[flow->way]);
+}
+
+/**
+ * kvx_flow_next() - is there anything left to be sent?
+ * @flow: taken
+ *
+ * Context: process.
+ * Return: true when its @rest has bytes.
+ */
+bool kvx_flow_next(struct kvx_flow *flow)
+{
+	struct kvx_redo *redo;
+
+	if (flow->rest.bytes)
+		return true;
+	spin_lock(&flow->peer->flow_lock);
+	redo = list_first_entry_or_null(&flow->redo, struct kvx_redo, link);
+	if (redo)
+		list_del(&redo->link);
+	spin_unlock(&flow->peer->flow_lock);
+	if (redo) {
+		flow->rest = redo->segment;
+		kfree(redo);
+		return true;
+	}
+	if (!flow->exhausted)
+		flow->exhausted = !kvx_cursor_next(&flow->cursor, &flow->rest, U64_MAX);
+	if (flow->exhausted)
+		flow->rest.bytes = 0;
+	return !flow->exhausted;
+}
+
+/**
+ * kvx_flow_posted() - work requests of it are about to be posted
+ * @flow: taken
+ * @nr: how many
+ *
+ * Context: process.
+ */
+void kvx_flow_posted(struct kvx_flow *flow, u32 nr)
+{
+	spin_lock(&flow->peer->flow_lock);
+	flow->busy += nr;
+	spin_unlock(&flow->peer->flow_lock);
+}
+
+/**
+ * kvx_flow_retire() - work requests of it are not on their way any more
+ * @flow: which may be no more when this returns
+ * @nr: how many; 0 when only something is known to be wrong
+ * @bytes: how many are where they should be
+ * @redo: what is to be sent again, which is the flow's then; NULL for nothing
+ * @error: what is wrong: a positive errno; or 0
+ * @reason: &enum kvxfer_reason
+ *
+ * Context: process, may sleep.
+ */
+void kvx_flow_retire(struct kvx_flow *flow, u32 nr, u64 bytes, struct list_head *redo,
+		     u32 error, u32 reason)
+{
+	struct kvx_peer *peer = flow->peer;
+	bool over;
+
+	spin_lock(&peer->flow_lock);
+	flow->busy -= nr;
+	flow->bytes += bytes;
+	if (error && !flow->error) {
+		WRITE_ONCE(flow->error, error);
+		flow->reason = reason;
+	}
+	if (redo)
+		list_splice_tail_init(redo, &flow->redo);
+	over = nr && __kvx_flow_over(flow);
+	if (!over && redo)
+		__kvx_flow_queue(flow);
+	spin_unlock(&peer->flow_lock);
+	if (over)
+		kvx_flow_tell(flow);
+}
+
+static struct kvx_flow *kvx_flow_take(struct kvx_peer *peer, enum kvx_way way)
+{
+	struct kvx_flow *flow;
+
+	spin_lock(&peer->flow_lock);
+	flow = list_first_entry_or_null(&peer->flows[way], struct kvx_flow, link);
+	if (flow) {
+		list_del_init(&flow->link);
+		flow->taken = true;
+	}
+	spin_unlock(&peer->flow_lock);
+	return flow;
+}
+
+/* @err: what kvx_lane_fill() said. */
+static void kvx_flow_give_back(struct kvx_flow *flow, int err)
+{
+	struct kvx_peer *peer = flow->peer;
+	bool over, prepare = false;
+
+	spin_lock(&peer->flow_lock);
+	flow->taken = false;
+	over = __kvx_flow_over(flow);
+	if (!over && err == -ENOENT && !kvx_flow_stops(flow)) {
+		/* Held by its own work until that has put it where it belongs. */
+		flow->busy++;
+		prepare = true;
+	} else if (!over && err == -EAGAIN && !kvx_flow_stops(flow)) {
+		list_add_tail(&flow->link, &peer->parked);
+	} else if (!over && (!flow->exhausted || flow->rest.bytes || !list_empty(&flow->redo))) {
+		__kvx_flow_queue(flow);
+	}
+	spin_unlock(&peer->flow_lock);
+	if (prepare)
+		queue_work(kvx_peer_wq, &flow->prepare);
+	if (over)
+		kvx_flow_tell(flow);
+}
+
+/**
+ * kvx_flows_pump() - fill lanes that have room with what waits
+ * @peer: to which peer
+ * @way: which way
+ *
+ * Context: process, may sleep.
+ */
+void kvx_flows_pump(struct kvx_peer *peer, enum kvx_way way)
+{
+	struct kvx_lane *lane;
+	struct kvx_flow *flow;
+	int err;
+
+	while (!list_empty(&peer->flows[way])) {
+		lane = kvx_lane_claim(peer, way);
+		if (!lane)
+			return;
+		flow = kvx_flow_take(peer, way);
+		if (flow) {
+			err = kvx_lane_fill(lane, flow, KVX_FLOW_SLICE);
+			/* Its device and its rail are known while it is claimed. */
+			kvx_lane_unclaim(lane);
+			kvx_flow_give_back(flow, err);
+		} else {
+			kvx_lane_unclaim(lane);
+		}
+		cond_resched();
+	}
+}
+
+/**
+ * kvx_flows_kick() - something has come that flows may wait for
+ * @peer: to which peer
+ *
+ * Context: process, may sleep.
+ */
+void kvx_flows_kick(struct kvx_peer *peer)
+{
+	struct kvx_flow *flow, *next;
+
+	spin_lock(&peer->flow_lock);
+	list_for_each_entry_safe(flow, next, &peer->parked, link)
+		list_move_tail(&flow->link, &peer->flows[flow->way]);
+	spin_unlock(&peer->flow_lock);
+	kvx_flows_pump(peer, KVX_WAY_READ);
+	kvx_flows_pump(peer, KVX_WAY_WRITE);
+}
+
+/*
+ * --- reaching memory ----------------------------------------------------------------------------
+ */
+
+/* A pool by a device: as the way of the flow needs it. */
+static int kvx_flow_reach(struct kvx_flow *flow, struct kvx_pool *pool, struct kvx_rail *rail,
+			  struct kvx_dev *dev)
+{
+	const struct kvx_range whole = { .pool = pool, .bytes = pool->bytes };
+	struct kvx_map *map = kvx_map_get(pool, dev);
+	struct kvx_window *window;
+
+	if (IS_ERR(map))
+		return PTR_ERR(map);
+	if (!dev->iwarp || flow->way == KVX_WAY_WRITE || READ_ONCE(map->window))
+		return 0;
+	mutex_lock(&map->lock);
+	window = NULL;
+	if (!map->window)
+		window = kvx_window_make(dev, &rail->links[0], &whole, 1,
+					 IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE);
+	if (!IS_ERR_OR_NULL(window))
+		smp_store_release(&map->window, window);
+	mutex_unlock(&map->lock);
+	return PTR_ERR_OR_ZERO(window);
+}
+
+/* Everything that it goes through, by every device that it may go by. */
+static int kvx_flow_reach_all(struct kvx_flow *flow)
+{
+	struct kvx_rail *rail = NULL;
+	struct kvx_dev *dev;
+	int err = 0;
+	u32 i;
+
+	while (!err && (rail = kvx_peer_rail_after(flow->peer, rail))) {
+		dev = kvx_rail_use_dev(rail);
+		for (i = 0; dev && i < flow->local->nr_pools && !err; i++)
+			err = kvx_flow_reach(flow, flow->local->pools[i], rail, dev);
+		if (dev)
+			kvx_dev_unuse(dev);
+		/* What a connection that has failed could not do another may. */
+		if (err && READ_ONCE(rail->failed))
+			err = 0;
+	}
+	if (err && rail)
+		kvx_rail_put(rail);
+	return err;
+}
+
+static void kvx_flow_prepare(struct work_struct *work)
+{
+	struct kvx_flow *flow = container_of(work, struct kvx_flow, prepare);
+	struct kvx_peer *peer = flow->peer;
+	const int err = kvx_flow_reach_all(flow);
+	bool over;
+
+	kref_get(&peer->ref);
+	spin_lock(&peer->flow_lock);
+	flow->busy--;
+	if (err && !flow->error) {
+		flow->error = -err;
+		flow->reason = KVXFER_REASON_XFER_REACH;
+	}
+	over = __kvx_flow_over(flow);
+	if (!over)
+		__kvx_flow_queue(flow);
+	spin_unlock(&peer->flow_lock);
+	if (over)
+		kvx_flow_tell(flow);
+	kvx_flows_kick(peer);
+	kvx_peer_put(peer);
+}
+
+/*
+ * --- for transfers ------------------------------------------------------------------------------
+ */
+
+static void kvx_flow_begin(struct kvx_job *job, const struct kvx_shape *shape)
+{
+	struct kvx_flow *flow = container_of(job, struct kvx_flow, job);
+	struct kvx_peer *peer = flow->peer;
+
+	kvx_cursor_init(&flow->cursor, shape, 0, 1);
+	flow->rest = (struct kvx_segment){};
+	kref_get(&peer->ref);
+	spin_lock(&peer->flow_lock);
+	flow->busy = 1;
+	flow->exhausted = false;
+	flow->bytes = 0;
+	flow->error = 0;
+	flow->reason = 0;
+	flow->running = true;
+	spin_unlock(&peer->flow_lock);
+	kvx_flow_prepare(&flow->prepare);
+	kvx_peer_put(peer);
+}
+
+static void kvx_flow_stop(struct kvx_job *job)
+{
+	struct kvx_flow *flow = container_of(job, struct kvx_flow, job);
+	bool over;
+
+	spin_lock(&flow->peer->flow_lock);
+	over = __kvx_flow_over(flow);
+	spin_unlock(&flow->peer->flow_lock);
+	if (over)
+		kvx_flow_tell(flow);
+}
+
+static u64 kvx_flow_bytes(struct kvx_job *job)
+{
+	return container_of(job, struct kvx_flow, job)->bytes;
+}
+
+const struct kvx_transport_ops kvx_flow_ops = {
+	.begin	= kvx_flow_begin,
+	.stop	= kvx_flow_stop,
+	.bytes	= kvx_flow_bytes,
+};
+
+/**
+ * kvx_flow_new() - a run to or from a peer
+ * @remote: the peer's layout; the caller holds it and @local for as long as the flow
+ * @local: ours
+ * @write: to the peer
+ *
+ * Context: process, may sleep.
+ * Return: the flow, or NULL.
+ */
+struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *local, bool write)
+{
+	struct kvx_flow *flow = kzalloc(sizeof(*flow), GFP_KERNEL_ACCOUNT);
+
+	if (!flow)
+		return NULL;
+	kref_get(&remote->peer->ref);
+	flow->peer = remote->peer;
+	flow->remote = remote;
+	flow->local = local;
+	flow->way = write ? KVX_WAY_WRITE : KVX_WAY_READ;
+	INIT_LIST_HEAD(&flow->link);
+	INIT_LIST_HEAD(&flow->redo);
+	INIT_WORK(&flow->prepare, kvx_flow_prepare);
+	return flow;
+}
+
+/**
+ * kvx_flow_job() - a flow, as a transfer knows it
+ * @flow: the flow
+ *
+ * Context: any.
+ * Return: its job.
+ */
+struct kvx_job *kvx_flow_job(struct kvx_flow *flow)
+{
+	return &flow->job;
+}
+
+/**
+ * kvx_flow_free() - done with a flow
+ * @flow: which does not run; may be NULL
+ *
+ * Context: process.
+ */
+void kvx_flow_free(struct kvx_flow *flow)
+{
+	if (!flow)
+		return;
+	kvx_peer_put(flow->peer);
+	kfree(flow);
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Runs that go to or from a peer: see flow.c. */
+#ifndef KVX_FLOW_H
+#define KVX_FLOW_H
+
+#include "../transport.h"
+
+struct kvx_flow;
+struct kvx_peer;
+struct kvx_registered;
+struct kvx_remote;
+
+extern const struct kvx_transport_ops kvx_flow_ops;
+
+struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *local, bool write);
+struct kvx_job *kvx_flow_job(struct kvx_flow *flow);
+void kvx_flow_free(struct kvx_flow *flow);
+void kvx_flows_kick(struct kvx_peer *peer);
+
+#endif /* KVX_FLOW_H */

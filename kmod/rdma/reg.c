@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What RDMA devices can reach of pools.
+ *
+ * A *map* is a whole pool as a device sees it: made once for a pool and a device when it is needed
+ * first, and used for all that this node reads and writes there on its own account. A *window* is
+ * bytes that others may reach by keys: each key covers a span of them, with the least rights, and
+ * counts from 0. Windows are made for grants, one for a grant and a device, and are gone when the
+ * grant is revoked: a key that was told is worth nothing then.
+ */
+#include <linux/ktime.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+#include "../kvx.h"
+#include "../pool.h"
+#include "link.h"
+#include "rdma.h"
+
+/* How many keys are made between two waits for the device. */
+#define KVX_REG_BATCH	32
+
+/*
+ * --- maps ---------------------------------------------------------------------------------------
+ */
+
+static void kvx_map_unmap(struct kvx_map *map)
+{
+	const struct kvx_pages *pages = &map->pool->pages;
+	struct ib_device *ib = map->dev->ib;
+	unsigned long s, i;
+
+	for (s = 0; map->slots && s < pages->nr_slots; s++) {
+		if (!map->tables[s]) {
+			if (map->slots[s])
+				ib_dma_unmap_page(ib, map->slots[s],
+						  kvx_slot_pages(pages, s) << PAGE_SHIFT,
+						  DMA_BIDIRECTIONAL);
+			continue;
+		}
+		for (i = 0; i < kvx_slot_pages(pages, s) && map->tables[s][i]; i++)
+			ib_dma_unmap_page(ib, map->tables[s][i], PAGE_SIZE, DMA_BIDIRECTIONAL);
+		kvfree(map->tables[s]);
+		cond_resched();
+	}
+	kvfree(map->slots);
+	kvfree(map->tables);
+	map->slots = NULL;
+	map->tables = NULL;
+}
+
+static int kvx_map_page(struct kvx_map *map, struct page *page, size_t bytes, u64 *at)
+{
+	struct ib_device *ib = map->dev->ib;
+
+	*at = ib_dma_map_page(ib, page, 0, bytes, DMA_BIDIRECTIONAL);
+	if (!ib_dma_mapping_error(ib, *at) && *at)
+		return 0;
+	*at = 0;
+	return -EIO;
+}
+
+static int kvx_map_slot(struct kvx_map *map, unsigned long s)
+{
+	const struct kvx_pages *pages = &map->pool->pages;
+	const unsigned long nr = kvx_slot_pages(pages, s);
+	struct page **table = pages->slots[s].table;
+	unsigned long i;
+	int err = 0;
+
+	if (!table)
+		return kvx_map_page(map, pages->slots[s].first, nr << PAGE_SHIFT, &map->slots[s]);
+	map->tables[s] = kvcalloc(nr, sizeof(**map->tables), KVX_GFP_LIST);
+	if (!map->tables[s])
+		return -ENOMEM;
+	for (i = 0; i < nr && !err; i++)
+		err = kvx_map_page(map, table[i], PAGE_SIZE, &map->tables[s][i]);
+	return err;
+}
+
+/* One that uses the kernel's own addresses needs no table of them. */
+static int kvx_map_fill(struct kvx_map *map)
+{
+	const unsigned long nr = map->pool->pages.nr_slots;
+	unsigned long s;
+	int err = 0;
+
+	if (ib_uses_virt_dma(map->dev->ib))
+		return 0;
+	map->tables = kvcalloc(nr, sizeof(*map->tables), KVX_GFP_LIST);
+	map->slots = kvcalloc(nr, sizeof(*map->slots), KVX_GFP_LIST);
+	if (!map->slots || !map->tables)
+		return -ENOMEM;
+	for (s = 0; s < nr && !err; s++) {
+		err = kvx_map_slot(map, s);
+		cond_resched();
+	}
+	return err;
+}
+
+/**
+ * kvx_map_find() - a pool, as a device sees it
+ * @pool: the pool
+ * @dev: the device; the caller keeps both from going, and so the map
+ *
+ * Context: process.
+ * Return: the map, or NULL when there is none.
+ */
+struct kvx_map *kvx_map_find(struct kvx_pool *pool, const struct kvx_dev *dev)
+{
+	struct kvx_map *map, *found = NULL;
+
+	rcu_read_lock();
+	list_for_each_entry_rcu(map, &pool->dev_maps, pool_link)
+		if (map->dev == dev)
+			found = map;
+	rcu_read_unlock();
+	return found;
+}
+
+/**
+ * kvx_map_get() - the same; if there is none, it is made
+ * @pool: the pool
+ * @dev: the device; the caller keeps both from going
+ *
+ * Context: process, may sleep, for long when the pool is large.
+ * Return: the map; or ERR_PTR.
+ */
+struct kvx_map *kvx_map_get(struct kvx_pool *pool, struct kvx_dev *dev)
+{
+	struct kvx_map *map;
+	int err;
+
+	if (pool->dmabuf)
+		return ERR_PTR(-EOPNOTSUPP);
+	mutex_lock(&pool->dev_maps_lock);
+	map = kvx_map_find(pool, dev);
+	if (map)
+		goto out;
+	map = kzalloc(sizeof(*map), GFP_KERNEL_ACCOUNT);
+	if (!map) {
+		map = ERR_PTR(-ENOMEM);
+		goto out;
+	}
+	mutex_init(&map->lock);
+	map->pool = pool;
+	map->dev = dev;
+	err = kvx_map_fill(map);
+	if (err) {
+		kvx_map_unmap(map);
+		kfree(map);
+		map = ERR_PTR(err);
+		goto out;
+	}
+	kref_get(&dev->ref);
+	mutex_lock(&dev->lock);
+	list_add(&map->dev_link, &dev->maps);
+	mutex_unlock(&dev->lock);
+	list_add_rcu(&map->pool_link, &pool->dev_maps);
+out:
+	mutex_unlock(&pool->dev_maps_lock);
+	return map;
+}
+
+/**
+ * kvx_map_at() - where a byte of the pool is, for the device
+ * @map: the map
+ * @offset: which byte
+ * @bytes: how many are wanted; set to how many of them are in a row
+ *
+ * Context: any.
+ * Return: the address.
+ */
+u64 kvx_map_at(const struct kvx_map *map, u64 offset, u64 *bytes)
+{
+	const struct kvx_pages *pages = &map->pool->pages;
+	const unsigned long index = offset >> PAGE_SHIFT, s = index >> KVX_SLOT_ORDER;
+	const unsigned long in_slot = offset & ((KVX_SLOT_PAGES << PAGE_SHIFT) - 1);
+	u64 row;
+
+	if (!map->slots) {
+		row = ((u64)kvx_pages_run(pages, index, DIV_ROUND_UP_ULL(offset_in_page(offset) +
+									 *bytes, PAGE_SIZE))
+		       << PAGE_SHIFT) - offset_in_page(offset);
+		*bytes = min(*bytes, row);
+		return (uintptr_t)page_address(kvx_pages_at(pages, index)) + offset_in_page(offset);
+	}
+	if (!map->tables[s]) {
+		row = (kvx_slot_pages(pages, s) << PAGE_SHIFT) - in_slot;
+		*bytes = min(*bytes, row);
+		return map->slots[s] + in_slot;
+	}
+	*bytes = min_t(u64, *bytes, PAGE_SIZE - offset_in_page(offset));
+	return map->tables[s][in_slot >> PAGE_SHIFT] + offset_in_page(offset);
+}
+
+/*
+ * --- windows ------------------------------------------------------------------------------------
+ */
+
+/* The keys are worth nothing any more when this returns. */
+static void __kvx_window_kill(struct kvx_window *window)
+{
+	u32 i;
+
+	lockdep_assert_held(&window->dev->lock);
+	if (!window->mrs)
+		return;
+	for (i = 0; i < window->nr; i++) {
+		if (window->mrs[i])
+			ib_dereg_mr(window->mrs[i]);
+		cond_resched();
+	}
+	window->dev->nr_keys -= window->nr;
+	list_del(&window->link);
+	kvfree(window->mrs);
+	window->mrs = NULL;
+}
+
+/**
+ * kvx_windows_kill() - a device is going: nothing can be reached by it any more
+ * @dev: the device, which nobody uses
+ *
+ * Context: process, may sleep.
+ */
+void kvx_windows_kill(struct kvx_dev *dev)
+{
+	struct kvx_window *window;
+
+	mutex_lock(&dev->lock);
+	while ((window = list_first_entry_or_null(&dev->windows, struct kvx_window, link)))
+		__kvx_window_kill(window);
+	mutex_unlock(&dev->lock);
+}
+
+/**
+ * kvx_window_free() - done with a window
+ * @window: the window; its keys are worth nothing any more when this returns
+ *
+ * Context: process, may sleep.
+ */
+void kvx_window_free(struct kvx_window *window)
+{
+	struct kvx_dev *dev = window->dev;
+
+	mutex_lock(&dev->lock);
+	__kvx_window_kill(window);
+	mutex_unlock(&dev->lock);
+	kvx_dev_put(dev);
+	kfree(window);
+}
+
+/* Where the bytes of one key are, as the device has them: one element for each that are in a row. */
+static int kvx_window_sg(const struct kvx_map *map, u64 at, u64 bytes, struct scatterlist *sg,
+			 u32 room)
+{
+	u32 nr = 0;
+	u64 row;
+
+	while (bytes && nr < room) {
+		row = bytes;
+		sg_dma_address(&sg[nr]) = kvx_map_at(map, at, &row);
+		sg_dma_len(&sg[nr]) = row;
+		sg[nr].length = row;
+		at += row;
+		bytes -= row;
+		nr++;
+	}
+	return bytes ? -E2BIG : (int)nr;
+}
+
+/* One key. @sg has been initialised, and is as long as a span has pages. */
+static int kvx_window_key(struct kvx_window *window, u32 key, const struct kvx_map *map, u64 at,
+			  u64 bytes, struct scatterlist *sg)
+{
+	const u32 pages = 1U << (window->dev->span_shift - PAGE_SHIFT);
+	unsigned int none = 0;
+	struct ib_mr *mr;
+	int nr, err;
+
+	mr = ib_alloc_mr(window->dev->pd, IB_MR_TYPE_MEM_REG, pages + 1);
+	if (IS_ERR(mr))
+		return PTR_ERR(mr);
+	window->mrs[key] = mr;
+	nr = kvx_window_sg(map, at, bytes, sg, pages);
+	if (nr < 0)
+		return nr;
+	err = ib_map_mr_sg_zbva(mr, sg, nr, &none, PAGE_SIZE);
+	if (err < 0)
+		return err;
+	return err == nr && mr->length == bytes ? 0 : -EINVAL;
+}
+
+static int kvx_window_fill(struct kvx_window *window, struct kvx_link *link,
+			   const struct kvx_range *ranges, u32 nr, int access,
+			   struct scatterlist *sg)
+{
+	const u32 shift = window->dev->span_shift;
+	u32 r, key = 0, posted = 0;
+	struct kvx_map *map;
+	int err = 0;
+	u64 at, end;
+
+	for (r = 0; r < nr; r++) {
+		map = kvx_map_get(ranges[r].pool, window->dev);
+		if (IS_ERR(map))
+			return PTR_ERR(map);
+		for (at = ranges[r].start; at < ranges[r].start + ranges[r].bytes; at = end) {
+			end = min(((at >> shift) + 1) << shift, ranges[r].start + ranges[r].bytes);
+			err = kvx_window_key(window, key++, map, at, end - at, sg);
+			if (!err && (key - posted == KVX_REG_BATCH || key == window->nr)) {
+				err = kvx_link_register(link, window->mrs + posted, key - posted,
+							access);
+				posted = key;
+			}
+			if (err)
+				return err;
+			cond_resched();
+		}
+	}
+	return 0;
+}
+
+/**
+ * kvx_window_make() - make bytes of pools reachable
+ * @dev: by which device; the caller keeps it from going
+ * @link: a connection on it, which is up, to do it by
+ * @ranges: which bytes; they begin and end with pages
+ * @nr: how many ranges
+ * @access: IB_ACCESS_*
+ *
+ * Context: process, may sleep.
+ * Return: the window, whose keys work; or ERR_PTR.
+ */
+struct kvx_window *kvx_window_make(struct kvx_dev *dev, struct kvx_link *link,
+				   const struct kvx_range *ranges, u32 nr, int access)
+{
+	const u32 pages = 1U << (dev->span_shift - PAGE_SHIFT);
+	const u64 began = ktime_get_ns();
+	struct kvx_window *window;
+	struct scatterlist *sg;
+	u64 keys = 0, bytes = 0;
+	int err = -ENOMEM;
+	u32 r;
+
+	for (r = 0; r < nr; r++) {
+		keys += kvx_span_keys(ranges[r].start, ranges[r].bytes, dev->span_shift);
+		bytes += ranges[r].bytes;
+	}
+	if (keys > KVX_KEYS_MAX)
+		return ERR_PTR(-E2BIG);
+	window = kzalloc(sizeof(*window), GFP_KERNEL_ACCOUNT);
+	sg = kvmalloc_array(pages, sizeof(*sg), GFP_KERNEL);
+	if (!window || !sg)
+		goto err_free;
+	window->mrs = kvcalloc(keys, sizeof(*window->mrs), KVX_GFP_LIST);
+	if (!window->mrs)
+		goto err_free;
+	sg_init_table(sg, pages);
+	window->nr = keys;
+	window->dev = dev;
+	kref_get(&dev->ref);
+	mutex_lock(&dev->lock);
+	list_add(&window->link, &dev->windows);
+	dev->nr_keys += keys;
+	mutex_unlock(&dev->lock);
+	err = kvx_window_fill(window, link, ranges, nr, access, sg);
+	kvfree(sg);
+	if (err) {
+		kvx_window_free(window);
+		return ERR_PTR(err);
+	}
+	mutex_lock(&dev->lock);
+	dev->reg_bytes += bytes;
+	dev->reg_ns += ktime_get_ns() - began;
+	mutex_unlock(&dev->lock);
+	return window;
+
+err_free:
+	kvfree(sg);
+	kfree(window);
+	return ERR_PTR(err);
+}
+
+/*
+ * --- ends ---------------------------------------------------------------------------------------
+ */
+
+/**
+ * kvx_maps_drop() - a pool is going: devices see it no more
+ * @pool: the pool, which nobody uses
+ *
+ * Context: process, may sleep.
+ */
+void kvx_maps_drop(struct kvx_pool *pool)
+{
+	struct kvx_map *map, *next;
+
+	list_for_each_entry_safe(map, next, &pool->dev_maps, pool_link) {
+		/* Either the device's removal ends it, or we do, and the device waits for us. */
+		mutex_lock(&map->dev->lock);
+		if (map->window)
+			__kvx_window_kill(map->window);
+		if (!map->dead) {
+			list_del(&map->dev_link);
+			kvx_map_unmap(map);
+		}
+		mutex_unlock(&map->dev->lock);
+		if (map->window)
+			kvx_window_free(map->window);
+		kvx_dev_put(map->dev);
+		kfree(map);
+	}
+	INIT_LIST_HEAD(&pool->dev_maps);
+}
+
+/**
+ * kvx_maps_drop_dev() - a device is going: it sees pools no more
+ * @dev: the device, which nobody uses
+ *
+ * Context: process, may sleep.
+ */
+void kvx_maps_drop_dev(struct kvx_dev *dev)
+{
+	struct kvx_map *map;
+
+	mutex_lock(&dev->lock);
+	while ((map = list_first_entry_or_null(&dev->maps, struct kvx_map, dev_link))) {
+		list_del(&map->dev_link);
+		kvx_map_unmap(map);
+		map->dead = true;
+	}
+	mutex_unlock(&dev->lock);
+}

@@ -1,0 +1,734 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What peers have of our agents' layouts.
+ *
+ * A peer that presents a grant's key is told the layout: where its blocks are in *ranges*, which
+ * are the pages that the granted blocks lie in, and no address. For a device by which it wants to
+ * reach them it is given keys: a *window*, made once for a grant and a device, and shared by all
+ * peers that have the grant. Who has been served is inside of the gates of the layout and of the
+ * grant, so that neither is quiet before it has been cut off: the windows are taken away, from which
+ * moment on the device refuses, and the peer is told.
+ */
+#include <linux/errno.h>
+#include <linux/ktime.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+
+#include "grant.h"
+#include "kvx.h"
+#include "layouts.h"
+#include "peer.h"
+#include "pool.h"
+#include "rdma/rail.h"
+#include "serve.h"
+
+/* Who has what is under this; a share's windows are not. */
+static DEFINE_MUTEX(kvx_serve_lock);
+
+/**
+ * struct kvx_share - how a grant is told to peers; constant but for its windows and who has it
+ * @lock: for @windows and @cut
+ * @windows: one for each device by which it is reached
+ * @cut: there are none any more
+ * @served: who has it; under kvx_serve_lock
+ * @nr_ranges: how many ranges
+ * @ranges: they
+ * @bases: where the first granted block of each entry is
+ * @expire: when its time is over
+ * @grant: which, without a reference
+ */
+struct kvx_share {
+	struct mutex lock;		/* see above */
+	struct list_head windows;
+	bool cut;
+	struct list_head served;
+	u32 nr_ranges;
+	struct kvx_range *ranges;
+	u64 *bases;
+	struct delayed_work expire;
+	struct kvx_grant *grant;
+};
+
+/**
+ * struct kvx_served - a layout that a peer has
+ * @ref: of the table and the list, and of whoever works for it
+ * @link: in the share's list; under kvx_serve_lock
+ * @peer: who, with a reference
+ * @id: by which the peer speaks of it
+ * @grant: what, with a reference
+ */
+struct kvx_served {
+	struct kref ref;
+	struct list_head link;
+	struct kvx_peer *peer;
+	u32 id;
+	struct kvx_grant *grant;
+};
+
+struct kvx_serve_work {
+	struct work_struct work;
+	struct kvx_served *served;
+	u32 device;
+};
+
+/*
+ * --- shares -------------------------------------------------------------------------------------
+ */
+
+/* The bytes of an entry's granted blocks, in its pool. */
+struct kvx_hull {
+	u32 pool;
+	u32 entry;
+	u64 start;
+	u64 end;
+};
+
+static int kvx_hull_compare(const void *pa, const void *pb)
+{
+	const struct kvx_hull *a = pa, *b = pb;
+
+	if (a->pool != b->pool)
+		return a->pool < b->pool ? -1 : 1;
+	if (a->start != b->start)
+		return a->start < b->start ? -1 : 1;
+	return 0;
+}
+
+static void kvx_share_hulls(const struct kvx_grant *grant, struct kvx_hull *hulls)
+{
+	const struct kvx_layout *layout = &grant->reg->layout;
+	u64 first;
+	u32 e;
+
+	for (e = 0; e < layout->nr_entries; e++) {
+		first = kvx_place_offset(layout->base[e]) + grant->first * layout->block_stride;
+		hulls[e] = (struct kvx_hull){
+			.pool = kvx_place_pool(layout->base[e]),
+			.entry = e,
+			.start = round_down(first, PAGE_SIZE),
+			.end = round_up(first + (grant->end - grant->first - 1) *
+					layout->block_stride + layout->region_bytes, PAGE_SIZE),
+		};
+	}
+}
+
+/* Hulls that meet are of one range. */
+static void kvx_share_merge(struct kvx_share *share, struct kvx_hull *hulls)
+{
+	const struct kvx_registered *reg = share->grant->reg;
+	const struct kvx_layout *layout = &reg->layout;
+	struct kvx_range *range = NULL;
+	u32 i, pool = 0;
+	u64 first;
+
+	sort(hulls, layout->nr_entries, sizeof(*hulls), kvx_hull_compare, NULL);
+	for (i = 0; i < layout->nr_entries; i++) {
+		if (!range || hulls[i].pool != pool ||
+		    hulls[i].start > range->start + range->bytes) {
+			range = &share->ranges[share->nr_ranges++];
+			range->pool = reg->pools[hulls[i].pool];
+			range->start = hulls[i].start;
+			pool = hulls[i].pool;
+		}
+		range->bytes = max(range->bytes, hulls[i].end - range->start);
+		first = kvx_place_offset(layout->base[hulls[i].entry]) +
+			share->grant->first * layout->block_stride;
+		share->bases[hulls[i].entry] = kvx_place(share->nr_ranges - 1,
+							 first - range->start);
+	}
+}
+
+static void kvx_share_put(struct kvx_share *share)
+{
+	if (!share)
+		return;
+	kvfree(share->ranges);
+	kvfree(share->bases);
+	kfree(share);
+}
+
+static void __kvx_serve_cut(struct kvx_grant *grant);
+
+static void kvx_share_expire(struct work_struct *work)
+{
+	struct kvx_share *share = container_of(to_delayed_work(work), struct kvx_share, expire);
+	const u64 now = ktime_get_ns();
+
+	if (now < share->grant->expires_ns && !READ_ONCE(share->cut)) {
+		queue_delayed_work(kvx_peer_wq, &share->expire,
+				   min_t(u64, nsecs_to_jiffies64(share->grant->expires_ns - now) + 1,
+					 3600 * HZ));
+		return;
+	}
+	__kvx_serve_cut(share->grant);
+	kvx_grant_put(share->grant);
+}
+
+static struct kvx_share *kvx_share_new(struct kvx_grant *grant)
+{
+	const u32 entries = grant->reg->layout.nr_entries;
+	struct kvx_share *share = kzalloc(sizeof(*share), GFP_KERNEL_ACCOUNT);
+	struct kvx_hull *hulls;
+
+	hulls = kvmalloc_array(entries, sizeof(*hulls), GFP_KERNEL);
+	if (!share || !hulls)
+		goto err_free;
+	share->ranges = kvcalloc(entries, sizeof(*share->ranges), GFP_KERNEL_ACCOUNT);
+	share->bases = kvcalloc(entries, sizeof(*share->bases), GFP_KERNEL_ACCOUNT);
+	if (!share->ranges || !share->bases)
+		goto err_free;
+	mutex_init(&share->lock);
+	INIT_LIST_HEAD(&share->windows);
+	INIT_LIST_HEAD(&share->served);
+	INIT_DELAYED_WORK(&share->expire, kvx_share_expire);
+	share->grant = grant;
+	kvx_share_hulls(grant, hulls);
+	kvx_share_merge(share, hulls);
+	kvfree(hulls);
+	if (grant->expires_ns != U64_MAX) {
+		kref_get(&grant->ref);
+		queue_delayed_work(kvx_peer_wq, &share->expire, 0);
+	}
+	return share;
+
+err_free:
+	kvfree(hulls);
+	kvx_share_put(share);
+	return NULL;
+}
+
+/**
+ * kvx_share_free() - a grant is no more
+ * @grant: which nobody has
+ *
+ * Context: process, may sleep.
+ */
+void kvx_share_free(struct kvx_grant *grant)
+{
+	kvx_share_put(grant->share);
+}
+
+static void kvx_share_drop_windows(struct kvx_share *share, bool cut)
+{
+	struct kvx_window *window, *next;
+
+	mutex_lock(&share->lock);
+	if (cut)
+		WRITE_ONCE(share->cut, true);
+	list_for_each_entry_safe(window, next, &share->windows, of_share) {
+		list_del(&window->of_share);
+		kvx_window_free(window);
+	}
+	mutex_unlock(&share->lock);
+}
+
+/*
+ * --- who has what -------------------------------------------------------------------------------
+ */
+
+static void kvx_served_free(struct kref *ref)
+{
+	struct kvx_served *served = container_of(ref, struct kvx_served, ref);
+
+	kvx_grant_put(served->grant);
+	kvx_peer_put(served->peer);
+	kfree(served);
+}
+
+static void kvx_served_put(struct kvx_served *served)
+{
+	kref_put(&served->ref, kvx_served_free);
+}
+
+/* It has been taken out of table and list: it is not inside any more. */
+static void kvx_served_leave(struct kvx_served *served)
+{
+	kvx_gate_leave(&served->grant->gate);
+	kvx_gate_leave(&served->grant->reg->gate);
+	kvx_served_put(served);
+}
+
+/* Take it out. Returns false when somebody else has. */
+static bool __kvx_served_out(struct kvx_served *served)
+{
+	lockdep_assert_held(&kvx_serve_lock);
+	if (list_empty(&served->link))
+		return false;
+	list_del_init(&served->link);
+	xa_erase(&served->peer->served, served->id);
+	return true;
+}
+
+/* One that a peer does not want, or will not come back for. */
+static void kvx_served_end(struct kvx_served *served)
+{
+	struct kvx_share *share = served->grant->share;
+	bool ours, last;
+
+	mutex_lock(&kvx_serve_lock);
+	ours = __kvx_served_out(served);
+	last = ours && list_empty(&share->served);
+	mutex_unlock(&kvx_serve_lock);
+	if (!ours)
+		return;
+	/* Perhaps somebody else has come meanwhile: then it is made again. */
+	if (last)
+		kvx_share_drop_windows(share, false);
+	kvx_served_leave(served);
+}
+
+static void __kvx_serve_cut(struct kvx_grant *grant)
+{
+	struct kvx_share *share = grant->share;
+	struct kvx_served *served, *next;
+	struct kvx_msg *msg;
+	LIST_HEAD(out);
+
+	mutex_lock(&kvx_serve_lock);
+	list_for_each_entry_safe(served, next, &share->served, link) {
+		__kvx_served_out(served);
+		list_add(&served->link, &out);
+	}
+	mutex_unlock(&kvx_serve_lock);
+	kvx_share_drop_windows(share, true);
+	list_for_each_entry_safe(served, next, &out, link) {
+		msg = kvx_msg_new(KVX_FRAME_REVOKED, sizeof(msg->id));
+		if (msg) {
+			msg->id.id = cpu_to_le32(served->id);
+			kvx_peer_send(served->peer, msg);
+		}
+		kvx_served_leave(served);
+	}
+}
+
+/**
+ * kvx_serve_cut() - nobody has a grant any more
+ * @grant: whose gate, or whose layout's, is closed
+ *
+ * When this returns no device lets anybody in by it.
+ *
+ * Context: process, may sleep.
+ */
+void kvx_serve_cut(struct kvx_grant *grant)
+{
+	struct kvx_share *share;
+
+	/* Who was let in before the gate was closed has made it, or is no more. */
+	mutex_lock(&kvx_serve_lock);
+	share = grant->share;
+	mutex_unlock(&kvx_serve_lock);
+	if (!share)
+		return;
+	__kvx_serve_cut(grant);
+	if (cancel_delayed_work_sync(&share->expire))
+		kvx_grant_put(grant);
+}
+
+/**
+ * kvx_serves_gone() - a peer will not come back
+ * @peer: the peer
+ *
+ * Context: process, may sleep.
+ */
+void kvx_serves_gone(struct kvx_peer *peer)
+{
+	struct kvx_served *served;
+	unsigned long id;
+
+	xa_for_each(&peer->served, id, served) {
+		xa_lock(&peer->served);
+		served = xa_load(&peer->served, id);
+		if (served)
+			kref_get(&served->ref);
+		xa_unlock(&peer->served);
+		if (!served)
+			continue;
+		kvx_served_end(served);
+		kvx_served_put(served);
+		cond_resched();
+	}
+}
+
+static struct kvx_served *kvx_served_get(struct kvx_peer *peer, u32 id)
+{
+	struct kvx_served *served;
+
+	xa_lock(&peer->served);
+	served = xa_load(&peer->served, id);
+	if (served)
+		kref_get(&served->ref);
+	xa_unlock(&peer->served);
+	return served;
+}
+
+/*
+ * --- being asked --------------------------------------------------------------------------------
+ */
+
+/* Which grant is asked for; with a reference. */
+static struct kvx_grant *kvx_serve_find(const struct kvx_wire_attach *ask, u32 *reason)
+{
+	struct kvx_agent *agent = kvx_agent_find(le64_to_cpu(ask->worker_id));
+	struct kvx_grant *grant = NULL;
+	struct kvx_registered *reg;
+	int err = -ESTALE;
+
+	*reason = KVXFER_REASON_PEER_GONE;
+	if (!agent)
+		return ERR_PTR(err);
+	*reason = KVXFER_REASON_PEER_EPOCH;
+	if (agent->epoch != le64_to_cpu(ask->epoch))
+		goto out_put;
+	err = -ENOENT;
+	*reason = KVXFER_REASON_PEER_LAYOUT;
+	reg = kvx_layout_get(agent, le32_to_cpu(ask->layout));
+	if (!reg)
+		goto out_put;
+	err = -EACCES;
+	*reason = KVXFER_REASON_GRANT_KEY;
+	grant = kvx_grant_find(reg, ask->key);
+	if (grant && ktime_get_ns() >= grant->expires_ns) {
+		err = -EKEYEXPIRED;
+		*reason = KVXFER_REASON_GRANT_EXPIRED;
+		kvx_grant_put(grant);
+		grant = NULL;
+	} else if (grant && reg->dmabufs) {
+		err = -EOPNOTSUPP;
+		*reason = KVXFER_REASON_POOL_KIND;
+		kvx_grant_put(grant);
+		grant = NULL;
+	}
+	kvx_layout_put(reg);
+out_put:
+	kvx_agent_put(agent);
+	return grant ?: ERR_PTR(err);
+}
+
+/* Let the peer in. */
+static int __kvx_serve_enter(struct kvx_served *served)
+{
+	struct kvx_grant *grant = served->grant;
+	int err;
+
+	lockdep_assert_held(&kvx_serve_lock);
+	if (!kvx_gate_enter(&grant->reg->gate))
+		return -ESTALE;
+	err = -ESTALE;
+	if (!kvx_gate_enter(&grant->gate))
+		goto err_leave_layout;
+	err = -ENOMEM;
+	if (!grant->share)
+		WRITE_ONCE(grant->share, kvx_share_new(grant));
+	if (!grant->share)
+		goto err_leave;
+	err = -ESTALE;
+	if (grant->share->cut)
+		goto err_leave;
+	err = xa_insert(&served->peer->served, served->id, served, GFP_KERNEL_ACCOUNT);
+	if (err)
+		goto err_leave;
+	list_add(&served->link, &grant->share->served);
+	return 0;
+
+err_leave:
+	kvx_gate_leave(&grant->gate);
+err_leave_layout:
+	kvx_gate_leave(&grant->reg->gate);
+	return err;
+}
+
+static void kvx_serve_tell(struct kvx_peer *peer, const struct kvx_wire_attach *ask, int err,
+			   u32 reason)
+{
+	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_ATTACHED, sizeof(msg->attached));
+
+	if (!msg)
+		return;
+	msg->attached.id = ask->id;
+	msg->attached.error = cpu_to_le32(-err);
+	msg->attached.reason = cpu_to_le32(reason);
+	kvx_peer_send(peer, msg);
+}
+
+static bool kvx_serve_tell_table(struct kvx_peer *peer, u32 id, u32 table, const u64 *words,
+				 u32 nr, u32 each)
+{
+	const u32 most = KVX_TABLE_WORDS / each;
+	struct kvx_msg *msg;
+	u32 first, part, i;
+
+	for (first = 0; first < nr; first += part) {
+		part = min(nr - first, most);
+		msg = kvx_msg_new(KVX_FRAME_TABLE, struct_size(&msg->table, words, part * each));
+		if (!msg)
+			return false;
+		msg->table.id = cpu_to_le32(id);
+		msg->table.table = cpu_to_le32(table);
+		msg->table.first = cpu_to_le32(first);
+		msg->table.nr = cpu_to_le32(part);
+		for (i = 0; i < part * each; i++)
+			msg->table.words[i] = cpu_to_le64(words[first * each + i]);
+		kvx_peer_send(peer, msg);
+	}
+	return true;
+}
+
+static bool kvx_serve_tell_layout(struct kvx_served *served)
+{
+	const struct kvx_grant *grant = served->grant;
+	const struct kvx_geometry *geo = &grant->reg->layout.geo;
+	const struct kvx_share *share = grant->share;
+	const u64 now = ktime_get_ns();
+	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_ATTACHED, sizeof(msg->attached));
+	u64 *words;
+	bool ok;
+	u32 i;
+
+	words = kvmalloc_array(2 * share->nr_ranges, sizeof(*words), GFP_KERNEL);
+	if (!msg || !words) {
+		kvx_msg_free(msg);
+		kvfree(words);
+		return false;
+	}
+	msg->attached.id = cpu_to_le32(served->id);
+	msg->attached.rights = cpu_to_le32(grant->rights);
+	msg->attached.first = cpu_to_le32(grant->first);
+	msg->attached.end = cpu_to_le32(grant->end);
+	msg->attached.num_blocks = cpu_to_le32(geo->num_blocks);
+	msg->attached.num_layers = cpu_to_le32(geo->num_layers);
+	msg->attached.outer_dim = cpu_to_le32(geo->outer_dim);
+	msg->attached.page_size = cpu_to_le32(geo->page_size);
+	msg->attached.inner_dim = cpu_to_le32(geo->inner_dim);
+	msg->attached.dtype_width = cpu_to_le32(geo->dtype_width);
+	msg->attached.alignment = cpu_to_le32(geo->alignment);
+	msg->attached.format = cpu_to_le32(geo->format);
+	msg->attached.kind = cpu_to_le32(grant->reg->kind);
+	msg->attached.nr_ranges = cpu_to_le32(share->nr_ranges);
+	msg->attached.block_stride = cpu_to_le64(grant->reg->layout.block_stride);
+	msg->attached.expires_ns = cpu_to_le64(grant->expires_ns == U64_MAX ? 0 :
+					       max_t(s64, grant->expires_ns - now, 1));
+	kvx_peer_send(served->peer, msg);
+	for (i = 0; i < share->nr_ranges; i++) {
+		words[2 * i] = share->ranges[i].bytes;
+		/* As much of where it is as spans need. */
+		words[2 * i + 1] = share->ranges[i].start & ((1ULL << KVX_SPAN_SHIFT_MAX) - 1);
+	}
+	ok = kvx_serve_tell_table(served->peer, served->id, KVX_TABLE_RANGES, words,
+				  share->nr_ranges, 2) &&
+	     kvx_serve_tell_table(served->peer, served->id, KVX_TABLE_BASES, share->bases,
+				  grant->reg->layout.nr_entries, 1);
+	kvfree(words);
+	return ok;
+}
+
+/**
+ * kvx_serve_attach() - a peer wants a layout
+ * @peer: who
+ * @frame: what it says
+ *
+ * Context: process, may sleep.
+ * Return: false when it breaks the protocol.
+ */
+bool kvx_serve_attach(struct kvx_peer *peer, const void *frame)
+{
+	const struct kvx_wire_attach *ask = frame;
+	struct kvx_served *served;
+	struct kvx_grant *grant;
+	u32 reason = 0;
+	int err;
+
+	grant = kvx_serve_find(ask, &reason);
+	if (IS_ERR(grant)) {
+		kvx_serve_tell(peer, ask, PTR_ERR(grant), reason);
+		return true;
+	}
+	served = kzalloc(sizeof(*served), GFP_KERNEL_ACCOUNT);
+	if (!served) {
+		kvx_grant_put(grant);
+		kvx_serve_tell(peer, ask, -ENOMEM, 0);
+		return true;
+	}
+	kref_init(&served->ref);
+	INIT_LIST_HEAD(&served->link);
+	kref_get(&peer->ref);
+	served->peer = peer;
+	served->id = le32_to_cpu(ask->id);
+	served->grant = grant;
+	/* One of the list, one of ours. */
+	kref_get(&served->ref);
+	mutex_lock(&kvx_serve_lock);
+	err = __kvx_serve_enter(served);
+	mutex_unlock(&kvx_serve_lock);
+	if (err) {
+		kvx_served_put(served);
+		if (err != -EBUSY)
+			kvx_serve_tell(peer, ask, err, err == -ESTALE ? KVXFER_REASON_HANDLE_STALE :
+									0);
+	} else if (!kvx_serve_tell_layout(served)) {
+		/* They cannot be told what they have: it has to begin anew. */
+		err = -EBUSY;
+	}
+	kvx_served_put(served);
+	/* An id that is in use is not given again. */
+	return err != -EBUSY;
+}
+
+/*
+ * What waits for a device is not done where the device tells that it is ready. Takes over the
+ * reference, unless it returns false.
+ */
+static bool kvx_serve_later(struct kvx_served *served, u32 device, work_func_t func)
+{
+	struct kvx_serve_work *todo = kzalloc(sizeof(*todo), GFP_KERNEL);
+
+	if (!todo)
+		return false;
+	INIT_WORK(&todo->work, func);
+	todo->served = served;
+	todo->device = device;
+	queue_work(kvx_peer_wq, &todo->work);
+	return true;
+}
+
+static void kvx_serve_tell_no_keys(struct kvx_served *served, u32 device, int err)
+{
+	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_KEYS, sizeof(msg->keys));
+
+	if (!msg)
+		return;
+	msg->keys.id = cpu_to_le32(served->id);
+	msg->keys.device = cpu_to_le32(device);
+	msg->keys.error = cpu_to_le32(-err);
+	kvx_peer_send(served->peer, msg);
+}
+
+/* The keys; the share's lock is held, so they are good when they are sent. */
+static int kvx_serve_tell_keys(struct kvx_served *served, const struct kvx_window *window)
+{
+	struct kvx_msg *msg;
+	u32 first, part, i;
+
+	for (first = 0; first < window->nr; first += part) {
+		part = min_t(u32, window->nr - first, KVX_KEYS_PART);
+		msg = kvx_msg_new(KVX_FRAME_KEYS, struct_size(&msg->keys, keys, part));
+		if (!msg)
+			return -ENOMEM;
+		msg->keys.id = cpu_to_le32(served->id);
+		msg->keys.device = cpu_to_le32(window->dev->id);
+		msg->keys.shift = cpu_to_le32(window->dev->span_shift);
+		msg->keys.total = cpu_to_le32(window->nr);
+		msg->keys.first = cpu_to_le32(first);
+		msg->keys.nr = cpu_to_le32(part);
+		for (i = 0; i < part; i++)
+			msg->keys.keys[i] = cpu_to_le32(window->mrs[first + i]->rkey);
+		kvx_peer_send(served->peer, msg);
+	}
+	return 0;
+}
+
+static int kvx_serve_access(const struct kvx_grant *grant)
+{
+	int access = 0;
+
+	if (grant->rights & KVXFER_GRANT_READ)
+		access |= IB_ACCESS_REMOTE_READ;
+	if (grant->rights & KVXFER_GRANT_WRITE)
+		access |= IB_ACCESS_REMOTE_WRITE | IB_ACCESS_LOCAL_WRITE;
+	return access;
+}
+
+/* The window for a device; it is made if there is none. */
+static struct kvx_window *__kvx_share_window(struct kvx_share *share, struct kvx_dev *dev,
+					     struct kvx_rail *rail)
+{
+	struct kvx_window *window;
+
+	lockdep_assert_held(&share->lock);
+	if (share->cut)
+		return ERR_PTR(-ESTALE);
+	list_for_each_entry(window, &share->windows, of_share)
+		if (window->dev == dev)
+			return window;
+	window = kvx_window_make(dev, &rail->links[0], share->ranges, share->nr_ranges,
+				 kvx_serve_access(share->grant));
+	if (!IS_ERR(window))
+		list_add(&window->of_share, &share->windows);
+	return window;
+}
+
+static void kvx_serve_keys_work(struct work_struct *work)
+{
+	struct kvx_serve_work *todo = container_of(work, struct kvx_serve_work, work);
+	struct kvx_served *served = todo->served;
+	struct kvx_share *share = served->grant->share;
+	struct kvx_dev *dev = kvx_dev_use_id(todo->device);
+	struct kvx_window *window;
+	struct kvx_rail *rail;
+	int err = -ENODEV;
+
+	/* A connection on the device, to make the keys by. */
+	rail = dev ? kvx_peer_rail_on(served->peer, dev) : NULL;
+	if (rail) {
+		mutex_lock(&share->lock);
+		window = __kvx_share_window(share, dev, rail);
+		err = IS_ERR(window) ? PTR_ERR(window) : kvx_serve_tell_keys(served, window);
+		mutex_unlock(&share->lock);
+		kvx_rail_put(rail);
+	}
+	if (err)
+		kvx_serve_tell_no_keys(served, todo->device, err);
+	if (dev)
+		kvx_dev_unuse(dev);
+	kvx_served_put(served);
+	kfree(todo);
+}
+
+/**
+ * kvx_serve_keys() - a peer wants the keys of a layout that it has
+ * @peer: who
+ * @frame: what it says
+ *
+ * Context: process, may sleep.
+ * Return: false when it breaks the protocol.
+ */
+bool kvx_serve_keys(struct kvx_peer *peer, const void *frame)
+{
+	const struct kvx_wire_want_keys *want = frame;
+	struct kvx_served *served = kvx_served_get(peer, le32_to_cpu(want->id));
+	const u32 device = le32_to_cpu(want->device);
+
+	/* It may have been taken away while they asked. */
+	if (served && !kvx_serve_later(served, device, kvx_serve_keys_work)) {
+		kvx_serve_tell_no_keys(served, device, -ENOMEM);
+		kvx_served_put(served);
+	}
+	return true;
+}
+
+static void kvx_serve_detach_work(struct work_struct *work)
+{
+	struct kvx_serve_work *todo = container_of(work, struct kvx_serve_work, work);
+
+	kvx_served_end(todo->served);
+	kvx_served_put(todo->served);
+	kfree(todo);
+}
+
+/**
+ * kvx_serve_detach() - a peer does not want a layout any more
+ * @peer: who
+ * @frame: what it says
+ *
+ * Context: process, may sleep.
+ * Return: false when there is no memory to do it by.
+ */
+bool kvx_serve_detach(struct kvx_peer *peer, const void *frame)
+{
+	const struct kvx_wire_id *which = frame;
+	struct kvx_served *served = kvx_served_get(peer, le32_to_cpu(which->id));
+
+	if (!served || kvx_serve_later(served, 0, kvx_serve_detach_work))
+		return true;
+	kvx_served_put(served);
+	return false;
+}

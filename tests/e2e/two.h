@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tests of two nodes: the same program runs on both, and each case is gone through by both in step.
+ * What one has to tell the other goes through the folder that the run shares.
+ */
+#ifndef KVX_TEST_TWO_H
+#define KVX_TEST_TWO_H
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+
+#include "blocks.h"
+
+static int two_steps;
+
+static inline int node(void)
+{
+	return atoi(getenv("NODE"));
+}
+
+static inline void shell(const char *format, ...)
+{
+	char command[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(command, sizeof(command), format, args);
+	va_end(args);
+	if (system(command))
+		FAIL("this failed: %s", command);
+}
+
+/* Leave bytes for the other; in the same step it calls hear(). */
+static inline void tell(const void *bytes, size_t nr)
+{
+	char path[64], final[64];
+	FILE *f;
+
+	two_steps++;
+	snprintf(path, sizeof(path), "/run/lab/new.%d.%d", two_steps, node());
+	snprintf(final, sizeof(final), "/run/lab/said.%d.%d", two_steps, node());
+	f = fopen(path, "w");
+	CHECK(f);
+	CHECK_EQ(fwrite(bytes, 1, nr, f), nr);
+	CHECK_EQ(fclose(f), 0);
+	CHECK_EQ(rename(path, final), 0);
+}
+
+/* What the other has left in this step; as much as there is room for. */
+static inline size_t hear(void *bytes, size_t room)
+{
+	char path[64];
+	size_t nr;
+	FILE *f;
+
+	two_steps++;
+	snprintf(path, sizeof(path), "/run/lab/said.%d.%d", two_steps, 3 - node());
+	/* A file system of the host tells nobody that a file has come. */
+	for (int i = 0; !(f = fopen(path, "r")); i++) {
+		if (i == 60000)
+			FAIL("the other node says nothing in step %d", two_steps);
+		poll(NULL, 0, 2);
+	}
+	nr = fread(bytes, 1, room, f);
+	fclose(f);
+	return nr;
+}
+
+/* Until the other has come here, too. */
+static inline void meet(void)
+{
+	char byte = 0;
+
+	if (node() == 1) {
+		tell(&byte, 1);
+		hear(&byte, 1);
+	} else {
+		hear(&byte, 1);
+		tell(&byte, 1);
+	}
+}
+
+/* The kinds of RDMA that this kernel has in software. */
+static inline const char *rdma_type(int i)
+{
+	const bool uml = !strncmp(getenv("LAB"), "uml", 3);
+
+	if (i == 0)
+		return "rxe";
+	return i == 1 && uml ? "siw" : NULL;
+}
+
+static inline void rdma_up(const char *type)
+{
+	if (strncmp(getenv("LAB"), "uml", 3))
+		shell("modprobe rdma_%s", type);
+	shell("rdma link add kvx0 type %s netdev %s", type, getenv("KVX_LAB_NIC"));
+	meet();
+}
+
+static inline void rdma_down(void)
+{
+	meet();
+	shell("rdma link delete kvx0");
+	meet();
+}
+
+#endif /* KVX_TEST_TWO_H */
