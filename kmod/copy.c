@@ -129,7 +129,8 @@ static bool kvx_copy_step(struct kvx_copy_part *part)
 		copy->job.expire(&copy->job);
 	spin_lock(&part->lock);
 	while (left && !ended) {
-		ended = READ_ONCE(copy->job.stop) || !kvx_cursor_next(&part->cursor, &segment, left);
+		ended = READ_ONCE(copy->job.stop) ||
+			!kvx_cursor_next(&part->cursor, &segment, left);
 		if (ended)
 			break;
 		n = kvx_copy_segment(copy, &segment);

@@ -598,8 +598,11 @@ static int kvx_import_from_peer(struct kvx_agent *agent, struct kvxfer_layout_im
 	}
 	err = kvx_peer_want(peer, addresses, cmd->nr_addresses);
 	if (err) {
-		err = err == -ESTALE ? kvx_import_refuse(peer, &cmd->hdr) :
-			kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_ADDRESS, cmd->nr_addresses);
+		if (err == -ESTALE)
+			err = kvx_import_refuse(peer, &cmd->hdr);
+		else
+			err = kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_ADDRESS,
+					 cmd->nr_addresses);
 		kvx_peer_put(peer);
 		goto out_free;
 	}
@@ -641,6 +644,13 @@ int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
 	struct kvx_agent *other;
 	int err;
 
+	err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved, sizeof(cmd->reserved),
+				   offsetof(struct kvxfer_layout_import, reserved));
+	if (!err)
+		err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved2, sizeof(cmd->reserved2),
+					   offsetof(struct kvxfer_layout_import, reserved2));
+	if (err)
+		return err;
 	if (cmd->nr_imports > KVXFER_IMPORT_MAX)
 		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_LAYOUTS,
 				  KVXFER_IMPORT_MAX);

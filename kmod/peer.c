@@ -5,10 +5,6 @@
  * A peer is another node from its start to its end: its name is its boot id. It is known by the
  * addresses that its agents' metadata gave, or because it has asked itself. While somebody here
  * wants it, its connect work makes the rails that are missing, later each time that it fails.
- *
- * Frames that are numbered go to the peer, not by a certain rail: they are kept until the other has
- * said that it took them, and when the rail by which they went has ended, they are sent again by
- * another. What came twice by that is dropped by its number.
  */
 #include <linux/hashtable.h>
 #include <linux/jiffies.h>
@@ -26,9 +22,6 @@
 /* Between two attempts to connect. */
 #define KVX_BACKOFF_MIN_MS	100
 #define KVX_BACKOFF_MAX_MS	5000
-
-/* Frames that are kept for who does not take them; then it is left. */
-#define KVX_UNACKED_MAX		65536
 
 static DEFINE_MUTEX(kvx_peers_lock);
 static DEFINE_HASHTABLE(kvx_peers, 8);
@@ -323,7 +316,7 @@ void kvx_peers_try(void)
 
 /* Another rail to or from the same host: may @rail be beside it? */
 static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct kvx_rail *rail,
-					 struct kvx_rail *other)
+					    struct kvx_rail *other)
 {
 	lockdep_assert_held(&peer->lock);
 	/* What has failed has to be over: what it had on its way could come still. */
@@ -352,7 +345,7 @@ static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct 
  * Return: KVXFER_REFUSAL_NONE, or why not.
  */
 enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail,
-				   struct kvx_address *address)
+				      struct kvx_address *address)
 {
 	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
 	struct kvx_rail *other;
@@ -552,7 +545,15 @@ struct kvx_rail *kvx_peer_rail_after(struct kvx_peer *peer, struct kvx_rail *bef
 	return found;
 }
 
-static void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err)
+/**
+ * kvx_peer_fail_rails() - end rails
+ * @peer: with whom
+ * @dev: those by this device of ours; NULL for all
+ * @err: why: a negative errno
+ *
+ * Context: process.
+ */
+void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err)
 {
 	struct kvx_rail *rail;
 	bool on;
@@ -649,202 +650,6 @@ void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr)
 			kvx_peer_put(old);
 		}
 	} while (old);
-}
-
-/*
- * --- frames -------------------------------------------------------------------------------------
- */
-
-/**
- * kvx_msg_new() - a frame to be filled
- * @type: &enum kvx_frame_type
- * @bytes: how long
- *
- * Context: process, may sleep.
- * Return: the message, zeroed but for its head; or NULL.
- */
-struct kvx_msg *kvx_msg_new(u32 type, u32 bytes)
-{
-	struct kvx_msg *msg = kzalloc(max(offsetof(struct kvx_msg, head) + bytes, sizeof(*msg)),
-				      GFP_KERNEL);
-
-	if (!msg)
-		return NULL;
-	INIT_LIST_HEAD(&msg->link);
-	msg->head.type = type;
-	msg->head.bytes = cpu_to_le32(bytes);
-	return msg;
-}
-
-/**
- * kvx_msg_free() - done with a frame that is not on its way
- * @msg: the message; may be NULL
- *
- * Context: any.
- */
-void kvx_msg_free(struct kvx_msg *msg)
-{
-	kfree(msg);
-}
-
-/**
- * kvx_msg_gone() - a frame is not on its way any more
- * @msg: the message
- *
- * Context: process.
- */
-void kvx_msg_gone(struct kvx_msg *msg)
-{
-	struct kvx_peer *peer = msg->rail->peer;
-	bool done;
-
-	spin_lock(&peer->lock);
-	msg->rail = NULL;
-	done = msg->acked;
-	spin_unlock(&peer->lock);
-	if (done)
-		kvx_msg_free(msg);
-}
-
-/**
- * kvx_peer_pump() - send what waits, as far as the other has room
- * @peer: to whom
- *
- * Context: process.
- */
-void kvx_peer_pump(struct kvx_peer *peer)
-{
-	struct kvx_msg *msg;
-
-	spin_lock(&peer->lock);
-	while (peer->tx_rail && peer->unsent) {
-		msg = peer->unsent;
-		if (!__kvx_rail_post(peer->tx_rail, msg, READ_ONCE(peer->rx_seq)))
-			break;
-		peer->unsent = list_is_last(&msg->link, &peer->unacked) ?
-			       NULL : list_next_entry(msg, link);
-	}
-	spin_unlock(&peer->lock);
-}
-
-/**
- * kvx_peer_send() - have a frame taken by the other, once and in order
- * @peer: the other
- * @msg: the frame, of a type that is numbered; it is not the caller's any more
- *
- * Context: process.
- */
-void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg)
-{
-	bool many;
-
-	spin_lock(&peer->lock);
-	many = peer->tx_seq - peer->tx_acked >= KVX_UNACKED_MAX;
-	if (peer->gone || many) {
-		spin_unlock(&peer->lock);
-		kvx_msg_free(msg);
-		/* What is lost cannot be made good: they have to begin anew. */
-		if (many)
-			kvx_peer_fail_rails(peer, NULL, -EPROTO);
-		return;
-	}
-	msg->head.seq = cpu_to_le64(++peer->tx_seq);
-	list_add_tail(&msg->link, &peer->unacked);
-	if (peer->tx_rail && !peer->unsent)
-		peer->unsent = msg;
-	spin_unlock(&peer->lock);
-	kvx_peer_pump(peer);
-}
-
-/**
- * kvx_peer_acked() - the other has taken frames
- * @peer: the other
- * @ack: the number of the last one
- *
- * Context: process.
- */
-void kvx_peer_acked(struct kvx_peer *peer, u64 ack)
-{
-	struct kvx_msg *msg, *next;
-
-	spin_lock(&peer->lock);
-	list_for_each_entry_safe(msg, next, &peer->unacked, link) {
-		/* What was never sent is not taken, whatever they say. */
-		if (le64_to_cpu(msg->head.seq) > ack || msg == peer->unsent)
-			break;
-		peer->tx_acked = le64_to_cpu(msg->head.seq);
-		list_del_init(&msg->link);
-		msg->acked = true;
-		if (!msg->rail)
-			kvx_msg_free(msg);
-	}
-	spin_unlock(&peer->lock);
-}
-
-/**
- * kvx_peer_rx_seq() - what was taken of the other's frames
- * @peer: the other
- *
- * Context: any.
- * Return: the number of the last one.
- */
-u64 kvx_peer_rx_seq(struct kvx_peer *peer)
-{
-	return READ_ONCE(peer->rx_seq);
-}
-
-static bool kvx_peer_take(struct kvx_rail *rail, const void *frame)
-{
-	const struct kvx_wire_head *head = frame;
-	struct kvx_peer *peer = rail->peer;
-
-	switch (head->type) {
-	case KVX_FRAME_ATTACH:
-		return kvx_serve_attach(peer, frame);
-	case KVX_FRAME_WANT_KEYS:
-		return kvx_serve_keys(peer, frame);
-	case KVX_FRAME_DETACH:
-		return kvx_serve_detach(peer, frame);
-	case KVX_FRAME_ATTACHED:
-		return kvx_remote_attached(peer, frame);
-	case KVX_FRAME_TABLE:
-		return kvx_remote_table(peer, frame);
-	case KVX_FRAME_KEYS:
-		return kvx_remote_keys(peer, frame);
-	case KVX_FRAME_REVOKED:
-		return kvx_remote_revoked(peer, frame);
-	case KVX_FRAME_NOTE:
-		return kvx_note_came(peer, frame);
-	case KVX_FRAME_NOTE_DONE:
-		return kvx_note_was_taken(peer, frame);
-	default:
-		return false;
-	}
-}
-
-/**
- * kvx_peer_receive() - a numbered frame has come
- * @rail: by this
- * @frame: the frame, which has been checked
- *
- * Context: process, may sleep.
- * Return: false when it breaks the protocol.
- */
-bool kvx_peer_receive(struct kvx_rail *rail, const void *frame)
-{
-	const u64 seq = le64_to_cpu(((const struct kvx_wire_head *)frame)->seq);
-	struct kvx_peer *peer = rail->peer;
-	bool ok = true;
-
-	mutex_lock(&peer->rx_lock);
-	if (seq == peer->rx_seq + 1) {
-		WRITE_ONCE(peer->rx_seq, seq);
-		ok = kvx_peer_take(rail, frame);
-	} else if (seq > peer->rx_seq) {
-		ok = false;
-	}
-	mutex_unlock(&peer->rx_lock);
-	return ok;
 }
 
 /*

@@ -31,7 +31,17 @@ struct kvx_rail;
  * @acked: the other has taken it, or nobody waits for that; under the peer's lock
  * @cqe: what is told when it has gone
  * @dma: where it is, for the device
- * @frame: it
+ * @head: how it begins
+ * @hello: the whole, as its type has it; so are those that follow
+ * @beat: the same
+ * @attach: the same
+ * @attached: the same
+ * @table: the same
+ * @want_keys: the same
+ * @keys: the same
+ * @id: the same
+ * @note: the same
+ * @note_done: the same
  */
 struct kvx_msg {
 	struct list_head link;
@@ -148,12 +158,14 @@ struct kvx_peer *kvx_peer_get(u64 boot_id);
 void kvx_peer_put(struct kvx_peer *peer);
 int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresses, u32 nr);
 void kvx_peer_unwant(struct kvx_peer *peer);
+void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err);
 void kvx_peer_gone(struct kvx_peer *peer, int error);
 void kvx_peers_try(void);
 void kvx_peers_fail_dev(struct kvx_dev *dev);
 int kvx_peers_init(void);
 void kvx_peers_exit(void);
 
+/* msg.c */
 struct kvx_msg *kvx_msg_new(u32 type, u32 bytes);
 void kvx_msg_free(struct kvx_msg *msg);
 void kvx_msg_gone(struct kvx_msg *msg);
@@ -161,7 +173,7 @@ void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg);
 
 /* peer.c, for rail.c */
 enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail,
-				   struct kvx_address *address);
+				      struct kvx_address *address);
 void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name);
 void kvx_peer_rail_ending(struct kvx_rail *rail);
 void kvx_peer_rail_ended(struct kvx_rail *rail);

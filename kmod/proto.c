@@ -2,7 +2,6 @@
 /* Pure: see proto.h. Nothing here trusts a byte of what it is given. */
 #ifdef __KERNEL__
 #include <linux/build_bug.h>
-#include <linux/errno.h>
 #include <asm/byteorder.h>
 #else
 #include <assert.h>
@@ -17,9 +16,9 @@
 /* What a connection request has room for, beside what is the connection manager's. */
 #define KVX_GREETING_MAX	56
 
-_Static_assert(sizeof(struct kvx_wire_greeting) <= KVX_GREETING_MAX, "a greeting is too long");
-_Static_assert(sizeof(struct kvx_wire_head) == 24, "heads have no holes");
-_Static_assert(sizeof(struct kvx_wire_note) + KVXFER_NOTE_MAX <= KVX_FRAME_MAX, "a note fits");
+static_assert(sizeof(struct kvx_wire_greeting) <= KVX_GREETING_MAX, "too long");
+static_assert(sizeof(struct kvx_wire_head) == 24, "it has no holes");
+static_assert(sizeof(struct kvx_wire_note) + KVXFER_NOTE_MAX <= KVX_FRAME_MAX, "a note fits");
 
 static const struct {
 	__u16 bytes;

@@ -52,6 +52,7 @@
  * @lanes: how many lanes the rail will have
  * @refusal: &enum kvxfer_refusal
  * @port: where who asks can be asked
+ * @zero: 0
  */
 struct kvx_wire_greeting {
 	__le32 magic;

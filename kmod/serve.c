@@ -6,8 +6,8 @@
  * are the pages that the granted blocks lie in, and no address. For a device by which it wants to
  * reach them it is given keys: a *window*, made once for a grant and a device, and shared by all
  * peers that have the grant. Who has been served is inside of the gates of the layout and of the
- * grant, so that neither is quiet before it has been cut off: the windows are taken away, from which
- * moment on the device refuses, and the peer is told.
+ * grant, so that neither is quiet before it has been cut off: the windows are taken away, from then
+ * on the device refuses, and the peer is told.
  */
 #include <linux/errno.h>
 #include <linux/ktime.h>
@@ -152,12 +152,11 @@ static void __kvx_serve_cut(struct kvx_grant *grant);
 static void kvx_share_expire(struct work_struct *work)
 {
 	struct kvx_share *share = container_of(to_delayed_work(work), struct kvx_share, expire);
-	const u64 now = ktime_get_ns();
+	const u64 now = ktime_get_ns(), then = share->grant->expires_ns;
 
-	if (now < share->grant->expires_ns && !READ_ONCE(share->cut)) {
+	if (now < then && !READ_ONCE(share->cut)) {
 		queue_delayed_work(kvx_peer_wq, &share->expire,
-				   min_t(u64, nsecs_to_jiffies64(share->grant->expires_ns - now) + 1,
-					 3600 * HZ));
+				   min_t(u64, nsecs_to_jiffies64(then - now) + 1, 3600 * HZ));
 		return;
 	}
 	__kvx_serve_cut(share->grant);

@@ -214,7 +214,8 @@ static const struct {
 	[KVXFER_REASON_PEER_EPOCH] = {
 		"PEER_EPOCH", "the agent has been opened anew since", NULL },
 	[KVXFER_REASON_PEER_REMOTE] = {
-		"PEER_REMOTE", "the agent is on another node, which cannot be reached", ": errno %u" },
+		"PEER_REMOTE", "the agent is on another node, which cannot be reached",
+		": errno %u" },
 	[KVXFER_REASON_PEER_LAYOUTS] = {
 		"PEER_LAYOUTS", "too many layouts at once", ": at most %u" },
 	[KVXFER_REASON_PEER_LAYOUT] = {

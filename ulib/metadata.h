@@ -11,8 +11,8 @@
  *	52  zeros, 4 bytes		56  name, 64 bytes, padded with zeros
  *	120 the addresses, then the layouts
  *
- * An address is its family (4 for IPv4, 6 for IPv6) and port, 2 bytes each, zeros, 4, the address in
- * network order, 16, of which one of IPv4 has the first four, and zeros, 8.
+ * An address is its family (4 for IPv4, 6 for IPv6) and port, 2 bytes each, zeros, 4, the address
+ * in network order, 16, of which one of IPv4 has the first four, and zeros, 8.
  *
  * A layout is its id, format, blocks, layers, outers, tokens, elements, bytes of an element, all 4
  * bytes, the bytes of a region, 8; rights, first block, blocks, zeros, 4 each; and the key, 16.

@@ -49,7 +49,7 @@ static const char *kvx_dev_look_at(const struct ib_device *ib)
 	if (!ib->kverbs_provider)
 		return "its driver gives the kernel no verbs (as Amazon's EFA)";
 	if (!(ib->attrs.device_cap_flags & IB_DEVICE_MEM_MGT_EXTENSIONS))
-		return "it cannot register memory by work requests (no memory management extensions)";
+		return "it cannot register memory by work requests";
 	if (ib->attrs.max_fast_reg_page_list_len < 17)
 		return "it registers fewer than 16 pages at once";
 	rdma_for_each_port(ib, port)

@@ -5,7 +5,8 @@
  * What wants to be sent waits in the peer's list, one for each way. Whoever finds a lane with room
  * takes the first flow, fills the lane with a slice of it, and puts it back at the end: so a small
  * one does not wait for a large one. A flow that is taken is nobody else's. It has ended when
- * nothing of it is on its way and nothing is left, or it shall stop: only then is its transfer told.
+ * nothing of it is on its way and nothing is left, or it shall stop: only then is its transfer
+ * told.
  */
 #include <linux/slab.h>
 
@@ -38,13 +39,19 @@ static bool kvx_flow_stops(const struct kvx_flow *flow)
 	return READ_ONCE(flow->job.stop) || READ_ONCE(flow->error);
 }
 
+static bool __kvx_flow_has_more(const struct kvx_flow *flow)
+{
+	lockdep_assert_held(&flow->peer->flow_lock);
+	return !flow->exhausted || flow->rest.bytes || !list_empty(&flow->redo);
+}
+
 /* Is it over? Then it is the caller's to tell so, once, without the lock. */
 static bool __kvx_flow_over(struct kvx_flow *flow)
 {
 	lockdep_assert_held(&flow->peer->flow_lock);
 	if (!flow->running || flow->busy || flow->taken)
 		return false;
-	if (!kvx_flow_stops(flow) && (!flow->exhausted || flow->rest.bytes || !list_empty(&flow->redo)))
+	if (!kvx_flow_stops(flow) && __kvx_flow_has_more(flow))
 		return false;
 	/* One that is to stop is in a list still. */
 	list_del_init(&flow->link);
@@ -175,7 +182,7 @@ static void kvx_flow_give_back(struct kvx_flow *flow, int err)
 		prepare = true;
 	} else if (!over && err == -EAGAIN && !kvx_flow_stops(flow)) {
 		list_add_tail(&flow->link, &peer->parked);
-	} else if (!over && (!flow->exhausted || flow->rest.bytes || !list_empty(&flow->redo))) {
+	} else if (!over && __kvx_flow_has_more(flow)) {
 		__kvx_flow_queue(flow);
 	}
 	spin_unlock(&peer->flow_lock);
@@ -255,7 +262,7 @@ static int kvx_flow_reach(struct kvx_flow *flow, struct kvx_pool *pool, struct k
 		window = kvx_window_make(dev, &rail->links[0], &whole, 1,
 					 IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE);
 	if (!IS_ERR_OR_NULL(window))
-		smp_store_release(&map->window, window);
+		smp_store_release(&map->window, window); /* for kvx_lane_local() */
 	mutex_unlock(&map->lock);
 	return PTR_ERR_OR_ZERO(window);
 }

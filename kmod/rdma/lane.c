@@ -248,7 +248,7 @@ static int kvx_lane_local(struct kvx_lane *lane, struct kvx_flow *flow, u64 plac
 		return 0;
 	}
 	/* On iWARP what is read to is addressed as what is written to by others. */
-	window = smp_load_acquire(&map->window);
+	window = smp_load_acquire(&map->window); /* as kvx_flow_reach() left it */
 	if (!window)
 		return -ENOENT;
 	span = kvx_span_at(0, pool->bytes, dev->span_shift, offset);
@@ -259,7 +259,8 @@ static int kvx_lane_local(struct kvx_lane *lane, struct kvx_flow *flow, u64 plac
 }
 
 /* Fill a slot with what comes next. Returns 0, 1 when there is nothing, or an errno. */
-static int kvx_request_fill(struct kvx_request *slot, struct kvx_flow *flow, const struct kvx_keys *keys)
+static int kvx_request_fill(struct kvx_request *slot, struct kvx_flow *flow,
+			    const struct kvx_keys *keys)
 {
 	struct kvx_lane *lane = slot->lane;
 	const bool write = lane->way == KVX_WAY_WRITE;

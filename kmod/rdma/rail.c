@@ -505,8 +505,8 @@ int kvx_rail_answered(struct kvx_rail *rail, u64 boot_id)
 
 /* A lane of a rail that is there. */
 static enum kvxfer_refusal kvx_rail_asked_lane(struct kvx_peer *peer, struct rdma_cm_id *id,
-					    const struct kvx_wire_greeting *greeting,
-					    const struct rdma_conn_param *asked)
+					       const struct kvx_wire_greeting *greeting,
+					       const struct rdma_conn_param *asked)
 {
 	const u64 nonce = le64_to_cpu(greeting->nonce);
 	struct kvx_rail *rail = NULL, *r;
@@ -536,8 +536,8 @@ static enum kvxfer_refusal kvx_rail_asked_lane(struct kvx_peer *peer, struct rdm
 }
 
 static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma_cm_id *id,
-					   const struct kvx_wire_greeting *greeting,
-					   const struct rdma_conn_param *asked)
+					      const struct kvx_wire_greeting *greeting,
+					      const struct rdma_conn_param *asked)
 {
 	enum kvxfer_refusal refusal;
 	struct kvx_rail *rail;
@@ -577,7 +577,7 @@ static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma
  * Return: KVXFER_REFUSAL_NONE when @id has been taken over.
  */
 enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_greeting *greeting,
-				const struct rdma_conn_param *asked)
+				   const struct rdma_conn_param *asked)
 {
 	const u64 boot_id = le64_to_cpu(greeting->boot_id);
 	const u64 expected = le64_to_cpu(greeting->expected);

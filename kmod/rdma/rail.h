@@ -109,7 +109,7 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes);
 void kvx_rail_took(struct kvx_rail *rail);
 int kvx_rail_answered(struct kvx_rail *rail, u64 boot_id);
 enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_greeting *greeting,
-				const struct rdma_conn_param *asked);
+				   const struct rdma_conn_param *asked);
 
 /* rail.c, for peer.c */
 bool kvx_rail_connect(struct kvx_peer *peer, struct kvx_address *address);

@@ -250,7 +250,7 @@ void kvx_window_free(struct kvx_window *window)
 	kfree(window);
 }
 
-/* Where the bytes of one key are, as the device has them: one element for each that are in a row. */
+/* Where the bytes of one key are, for the device: an element for each that are in a row. */
 static int kvx_window_sg(const struct kvx_map *map, u64 at, u64 bytes, struct scatterlist *sg,
 			 u32 room)
 {

@@ -5,6 +5,9 @@
  * Nodes: 2
  */
 #define _GNU_SOURCE
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
 #include "two.h"
 
 #define BLOCKS	16
@@ -97,3 +100,288 @@ TEST(blocks_are_read_and_written)
 	}
 }
 
+/* Refused imports: by name and place, and nothing stays behind. */
+TEST(what_the_other_node_refuses_is_told_by_name)
+{
+	const struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	struct kvx_agent *agent = open_agent();
+	struct kvx_grant_opts opts = KVX_GRANT_OPTS_INIT;
+	struct kvxfer_address address = { .family = AF_INET, .port = 19875 };
+	struct kvxfer_import one = { .layout = 1 };
+	struct kvxfer_layout_import cmd = {
+		.hdr.size = sizeof(cmd), .imports = (uintptr_t)&one, .nr_imports = 1,
+		.addresses = (uintptr_t)&address, .nr_addresses = 1,
+	};
+	struct {
+		uint64_t boot_id, worker_id, epoch;
+		unsigned char key[16];
+	} told;
+	struct kvx_grant grant;
+	struct side mine;
+
+	rdma_up("rxe");
+	if (node() == 2) {
+		mine = make_side(agent, KERNEL, config);
+		opts.rights = KVX_GRANT_READ;
+		OK(kvx_grant(agent, &grant, mine.handle, &opts));
+		told.boot_id = query(agent).boot_id;
+		told.worker_id = query(agent).worker_id;
+		told.epoch = query(agent).epoch;
+		memcpy(told.key, grant.key, sizeof(told.key));
+		tell(&told, sizeof(told));
+		meet();
+		OK(kvx_revoke(agent, &grant));
+		meet();
+		meet();
+		drop_side(&mine);
+	} else {
+		hear(&told, sizeof(told));
+		cmd.boot_id = told.boot_id;
+		cmd.worker_id = told.worker_id;
+		cmd.epoch = told.epoch;
+		memcpy(one.key, told.key, sizeof(one.key));
+		memcpy(address.addr, "\12\115\0\2", 4);
+#define REFUSED(err, why, at, change) do {						\
+	struct kvxfer_layout_import was = cmd;						\
+	struct kvxfer_address was_address = address;					\
+	struct kvxfer_import was_one = one;						\
+	change;										\
+	CHECK(ioctl(kvx_fd(agent), KVXFER_IOC_LAYOUT_IMPORT, &cmd) == -1);		\
+	CHECK_EQ(errno, err);								\
+	CHECK_EQ(cmd.hdr.reason, KVXFER_REASON_##why);					\
+	CHECK_EQ(cmd.hdr.index, at);							\
+	cmd = was;									\
+	address = was_address;								\
+	one = was_one;									\
+} while (0)
+		REFUSED(EINVAL, PEER_ADDRESS, 0, address.family = 77);
+		REFUSED(EINVAL, PEER_ADDRESS, 0, address.port = 0);
+		REFUSED(EINVAL, PEER_ADDRESS, 0, address.reserved = 1);
+		REFUSED(EINVAL, PEER_ADDRESS, 0, address.reserved2 = 1);
+		REFUSED(EINVAL, PEER_ADDRESS, 0, address.addr[4] = 1);
+		REFUSED(EINVAL, PEER_ADDRESS, 0, memset(address.addr, 0, 4));
+		REFUSED(EINVAL, FIELD_UNUSED, offsetof(struct kvxfer_layout_import, reserved),
+			cmd.reserved = 1);
+		REFUSED(EINVAL, FIELD_UNUSED, offsetof(struct kvxfer_layout_import, reserved2),
+			cmd.reserved2 = 1);
+		REFUSED(EINVAL, PEER_RESERVED, 0, one.reserved = 1);
+		REFUSED(ENOENT, PEER_LAYOUT, 0, one.layout = 0);
+		REFUSED(ENOENT, PEER_LAYOUT, 0, one.layout = 2);
+		REFUSED(EACCES, GRANT_KEY, 0, one.key[15] ^= 1);
+		REFUSED(ESTALE, PEER_GONE, 0, cmd.worker_id++);
+		REFUSED(ESTALE, PEER_EPOCH, 0, cmd.epoch++);
+		/* There is a node there, but another one. */
+		REFUSED(ESTALE, PEER_REBOOTED, 0, cmd.boot_id ^= 2);
+		/* There is a node there, but nobody listens. */
+		cmd.timeout_ns = 1000000000;
+		REFUSED(EHOSTUNREACH, PEER_REMOTE, ECONNREFUSED,
+			do { cmd.boot_id ^= 4; address.port = 4; } while (0));
+		cmd.timeout_ns = 0;
+		/* All is right. */
+		if (ioctl(kvx_fd(agent), KVXFER_IOC_LAYOUT_IMPORT, &cmd))
+			FAIL("errno %d, reason %u, index %u", errno, cmd.hdr.reason,
+			     cmd.hdr.index);
+		REFUSED(EEXIST, PEER_LOADED, 0, (void)0);
+		OK(kvx_forget(agent, told.worker_id));
+		meet();
+		meet();
+		REFUSED(EACCES, GRANT_KEY, 0, (void)0);
+		meet();
+	}
+	kvx_close(agent);
+	rdma_down();
+}
+
+/* What ended a transfer, or kept it from beginning, on the node that has imported. */
+static void expect_stale(struct kvx_agent *agent, struct kvx_handle theirs, const struct side *mine)
+{
+	struct kvx_result result = KVX_RESULT_INIT;
+	int err = kvx_xfer_exec(agent, theirs, ids, 1, mine->handle, ids, 1, NULL, &result);
+
+	if (!err && result.state == KVX_XFER_FAILED)
+		err = -(int)result.error;
+	if (err != -ESTALE)
+		FAIL("error %d, state %u, reason %u", err, result.state, result.reason);
+}
+
+enum taking { REVOKE, UNREGISTER, KILL, TAKINGS };
+
+/* The other's right is taken back in each way; the rest of what it has goes on. */
+TEST(what_is_taken_back_is_used_no_more)
+{
+	const struct kvx_layout_config config = standard(KVX_LAYOUT_BLOCK_FIRST, BLOCKS);
+	const char *type;
+
+	for (int t = 0; (type = rdma_type(t)); t++) {
+		rdma_up(type);
+		for (int how = 0; how < TAKINGS; how++) {
+			struct kvx_agent *agent = open_agent(), *other = open_agent();
+			struct side mine = make_side(agent, KERNEL, config);
+			struct side stays = make_side(other, KERNEL, config);
+			struct kvx_handle theirs, stay;
+			struct kvx_grant_opts opts = KVX_GRANT_OPTS_INIT;
+			struct kvx_grant grant;
+			size_t bytes;
+			void *data;
+
+			fill(&mine, 1, 0xee);
+			fill(&stays, 2, 0xdd);
+			if (node() == 2) {
+				opts.rights = KVX_GRANT_READ | KVX_GRANT_WRITE;
+				OK(kvx_grant(agent, &grant, mine.handle, &opts));
+				OK(kvx_export_metadata(agent, &grant, 1, &data, &bytes));
+				tell(data, bytes);
+				free(data);
+				offer(&stays);
+				meet();
+				if (how == REVOKE)
+					OK(kvx_revoke(agent, &grant));
+				if (how == UNREGISTER)
+					OK(kvx_layout_unregister(agent, mine.handle));
+				/* A mapping would keep it. */
+				munmap(mine.mem, mine.bytes);
+				if (how == KILL)
+					kvx_close(agent);
+				meet();
+				meet();
+				if (how != KILL)
+					kvx_close(agent);
+			} else {
+				theirs = take(agent);
+				stay = take(other);
+				go(agent, theirs, ids, mine.handle, ids, 4);
+				go(agent, mine.handle, ids, theirs, ids, 4);
+				meet();
+				meet();
+				expect_stale(agent, theirs, &mine);
+				go(other, stay, ids, stays.handle, ids, 4);
+				meet();
+				kvx_close(agent);
+				munmap(mine.mem, mine.bytes);
+			}
+			kvx_close(other);
+			munmap(stays.mem, stays.bytes);
+			meet();
+		}
+		rdma_down();
+	}
+}
+
+#define NOTES	2000
+
+static void next_note(struct kvx_agent *agent, struct kvx_note *note)
+{
+	struct pollfd wait = { .fd = kvx_fd(agent), .events = POLLIN };
+	int err;
+
+	while ((err = kvx_note_recv(agent, note)) == -EAGAIN)
+		CHECK_EQ(poll(&wait, 1, 30000), 1);
+	CHECK_EQ(err, 0);
+}
+
+/* Notes alone and with transfers: each once, in order, after its data; more than fit at once. */
+TEST(notes_cross_over)
+{
+	const struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	const char *type;
+
+	for (int t = 0; (type = rdma_type(t)); t++) {
+		struct kvx_agent *agent = open_agent();
+		struct side mine = make_side(agent, KERNEL, config);
+		struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
+		struct kvx_result result = KVX_RESULT_INIT;
+		struct kvx_handle theirs;
+		uint64_t word;
+
+		rdma_up(type);
+		fill(&mine, node(), 0);
+		if (node() == 2) {
+			unsigned char *want;
+			struct side shadow = make_side(agent, KERNEL, config);
+
+			fill(&shadow, 1, 0);
+			offer(&mine);
+			for (uint64_t i = 0; i < NOTES; i++) {
+				struct kvx_note note;
+
+				next_note(agent, &note);
+				CHECK_EQ(note.bytes, sizeof(word));
+				memcpy(&word, note.data, sizeof(word));
+				CHECK_EQ(word, i);
+			}
+			want = snapshot(&mine);
+			for (uint32_t i = 0; i < 10; i++) {
+				struct kvx_note note;
+
+				next_note(agent, &note);
+				CHECK(!memcmp(note.data, &i, sizeof(i)));
+				expect(want, &shadow, &mine, ids + i, ids + i, 1, 0, 2);
+				CHECK(!memcmp(region(&mine, i, 0, 0), region(&shadow, i, 0, 0),
+					      region_bytes(&mine)));
+			}
+			check_memory(&mine, want);
+			meet();
+			drop_side(&shadow);
+		} else {
+			theirs = take(agent);
+			for (word = 0; word < NOTES; word++)
+				OK(kvx_note_send(agent, theirs.worker_id, &word, sizeof(word),
+						 KVX_NOTE_WAIT));
+			for (uint32_t i = 0; i < 10; i++) {
+				opts.note = &i;
+				opts.note_bytes = sizeof(i);
+				OK(kvx_xfer_exec(agent, mine.handle, ids + i, 1, theirs, ids + i, 1,
+						 &opts, &result));
+				CHECK_EQ(result.state, KVX_XFER_DONE);
+			}
+			meet();
+		}
+		drop_side(&mine);
+		kvx_close(agent);
+		rdma_down();
+	}
+}
+
+/* Both import each other at once: one connection serves both. */
+TEST(both_ask_at_once)
+{
+	const struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	const char *type;
+
+	for (int t = 0; (type = rdma_type(t)); t++) {
+		struct kvx_agent *agent = open_agent();
+		struct side mine = make_side(agent, KERNEL, config);
+		struct kvx_grant_opts opts = KVX_GRANT_OPTS_INIT;
+		struct kvx_peer_layout layout = KVX_PEER_LAYOUT_INIT;
+		struct kvx_peer *peer;
+		struct kvx_grant grant;
+		size_t bytes;
+		void *data;
+
+		rdma_up(type);
+		fill(&mine, node(), 0);
+		opts.rights = KVX_GRANT_READ;
+		OK(kvx_grant(agent, &grant, mine.handle, &opts));
+		OK(kvx_export_metadata(agent, &grant, 1, &data, &bytes));
+		if (node() == 1)
+			tell(data, bytes);
+		if (node() == 2) {
+			size_t theirs = hear(blob, sizeof(blob));
+
+			tell(data, bytes);
+			bytes = theirs;
+		} else {
+			bytes = hear(blob, sizeof(blob));
+		}
+		free(data);
+		meet();
+		OK(kvx_import_metadata(agent, blob, bytes, &peer));
+		OK(kvx_peer_layout(peer, 0, &layout));
+		kvx_peer_free(peer);
+		go(agent, layout.handle, ids, mine.handle, ids + 8, 8);
+		meet();
+		drop_side(&mine);
+		kvx_close(agent);
+		rdma_down();
+	}
+}

@@ -433,7 +433,7 @@ TEST(what_cannot_be_imported_is_refused_by_name)
 	CHECK_EQ(cmd.hdr.index, at);							\
 	cmd = was;									\
 } while (0)
-	REFUSED(EHOSTUNREACH, PEER_REMOTE, 0, cmd.boot_id++);
+	REFUSED(EHOSTUNREACH, PEER_REMOTE, EADDRNOTAVAIL, cmd.boot_id++);
 	REFUSED(EINVAL, PEER_LAYOUTS, KVXFER_IMPORT_MAX, cmd.nr_imports = KVXFER_IMPORT_MAX + 1);
 	REFUSED(EINVAL, PEER_LAYOUT, 1, cmd.nr_imports = 2);
 	imports[1].layout++;

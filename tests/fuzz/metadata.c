@@ -24,7 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct kvx_metadata_layout one;
 	unsigned char *blob, *again;
 	bool sound = true;
-	size_t bytes;
+	size_t bytes, first;
 
 	if (size < 2)
 		return 0;
@@ -34,10 +34,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(blob, data + 1, bytes);
 	if (data[0] & 1 && bytes >= 8)
 		memcpy(blob, "KVXM\1\0\40", 8);
-	if (data[0] & 2 && bytes >= KVX_METADATA_HEAD) {
+	first = KVX_METADATA_HEAD + (data[0] >> 2 & 1) * KVX_METADATA_ADDRESS;
+	if (data[0] & 4 && bytes >= first) {
+		put(blob + KVX_METADATA_HEAD, blob[KVX_METADATA_HEAD] & 1 ? 4 : 6, 2);
+		put(blob + KVX_METADATA_HEAD + 4, 0, 4);
+		put(blob + KVX_METADATA_HEAD + 24, 0, 8);
+	}
+	if (data[0] & 2 && bytes >= first) {
 		put(blob + 8, bytes, 4);
 		put(blob + 40, data[0] >> 2 & 1, 4);
-		put(blob + 44, (bytes - KVX_METADATA_HEAD) / KVX_METADATA_LAYOUT, 4);
+		put(blob + 44, (bytes - first) / KVX_METADATA_LAYOUT, 4);
 		put(blob + 48, KVX_METADATA_LAYOUT, 4);
 	}
 	if (data[0] & 8 && bytes >= KVX_METADATA_HEAD) {
@@ -47,7 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		blob[56] = 'a' + blob[56] % 26;
 	}
 	/* Layouts that could be, but for what is left to chance. */
-	for (size_t at = KVX_METADATA_HEAD; data[0] & 16 && at + KVX_METADATA_LAYOUT <= bytes;
+	for (size_t at = first; data[0] & 16 && at + KVX_METADATA_LAYOUT <= bytes;
 	     at += KVX_METADATA_LAYOUT) {
 		put(blob + at, 1 + blob[at], 4);
 		put(blob + at + 16, 1 + blob[at + 16] % 8, 4);
@@ -70,8 +76,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		sound &= !kvx_metadata_layout(blob, &metadata.info, i, &one);
 		metadata.layouts[i] = one;
 	}
-	/* What is sound and has no addresses says the same when it is told again. */
-	if (sound && !get(blob + 40, 4)) {
+	for (size_t i = 0; i < metadata.info.addresses; i++)
+		sound &= !kvx_metadata_address(blob, i, &metadata.addresses[i]);
+	/* What is sound says the same when it is told again. */
+	if (sound) {
 		must(kvx_metadata_bytes(metadata.info.addresses, metadata.info.layouts) == bytes);
 		again = malloc(bytes);
 		kvx_metadata_encode(&metadata, again);

@@ -11,6 +11,9 @@
 static struct kvx_metadata_layout layouts[LAYOUTS];
 static struct kvx_metadata all = { .layouts = layouts };
 
+/* How many addresses what is encoded has. */
+static size_t nr_addresses;
+
 static unsigned char *encode(size_t nr, size_t *bytes)
 {
 	unsigned char *blob;
@@ -30,7 +33,13 @@ static unsigned char *encode(size_t nr, size_t *bytes)
 		for (size_t k = 0; k < 16; k++)
 			layouts[i].key[k] = i * 16 + k;
 	}
-	*bytes = kvx_metadata_bytes(nr);
+	all.info.addresses = nr_addresses;
+	for (size_t i = 0; i < nr_addresses; i++) {
+		all.addresses[i] = (struct kvx_metadata_address){
+			.family = i & 1 ? 6 : 4, .port = 19875 + i };
+		memset(all.addresses[i].addr, 10 + i, i & 1 ? 16 : 4);
+	}
+	*bytes = kvx_metadata_bytes(nr_addresses, nr);
 	blob = malloc(*bytes);
 	CHECK(blob);
 	kvx_metadata_encode(&all, blob);
@@ -45,17 +54,26 @@ static void sign(unsigned char *blob, size_t bytes)
 TEST(what_goes_in_comes_out)
 {
 	for (size_t nr = 0; nr <= LAYOUTS; nr++) {
+		struct kvx_metadata_address address;
 		struct kvx_metadata_layout one;
 		struct kvx_peer_info info;
 		size_t bytes;
-		unsigned char *blob = encode(nr, &bytes);
+		unsigned char *blob;
 
-		CHECK_EQ(bytes, 120 + 72 * nr);
+		nr_addresses = nr * 3;
+		blob = encode(nr, &bytes);
+		CHECK_EQ(bytes, 120 + 32 * nr_addresses + 72 * nr);
 		CHECK_EQ(kvx_metadata_check(blob, bytes, &info), KVX_METADATA_OK);
 		CHECK_EQ(info.boot_id, all.info.boot_id);
 		CHECK_EQ(info.worker_id, all.info.worker_id);
 		CHECK_EQ(info.epoch, all.info.epoch);
 		CHECK_EQ(info.layouts, nr);
+		CHECK_EQ(info.addresses, nr_addresses);
+		for (size_t i = 0; i < nr_addresses; i++) {
+			memset(&address, 0xff, sizeof(address));
+			CHECK_EQ(kvx_metadata_address(blob, i, &address), KVX_METADATA_OK);
+			CHECK(!memcmp(&address, &all.addresses[i], sizeof(address)));
+		}
 		CHECK(!strcmp(info.name, "prefill-3"));
 		for (size_t i = 0; i < nr; i++) {
 			CHECK_EQ(kvx_metadata_layout(blob, &info, i, &one), KVX_METADATA_OK);
@@ -64,6 +82,7 @@ TEST(what_goes_in_comes_out)
 		}
 		free(blob);
 	}
+	nr_addresses = 0;
 }
 
 /* The bytes are the same on every machine. */
@@ -181,6 +200,29 @@ TEST(what_cannot_be_is_refused_by_name)
 	LAYOUT(32, 0);
 	LAYOUT(40, 0);
 	LAYOUT(40, 4);
+	nr_addresses = 2;
+#define ADDRESS(at, value, size) do {						\
+	struct kvx_metadata_address address;					\
+										\
+	blob = encode(2, &bytes);						\
+	put(blob + 120 + (at), value, size);					\
+	sign(blob, bytes);							\
+	CHECK_EQ(kvx_metadata_check(blob, bytes, &info), KVX_METADATA_OK);	\
+	CHECK_EQ(kvx_metadata_address(blob, (at) < 32, &address), KVX_METADATA_OK);	\
+	CHECK_EQ(kvx_metadata_address(blob, (at) >= 32, &address), KVX_METADATA_FIELD);	\
+	free(blob);								\
+} while (0)
+	ADDRESS(0, 5, 2);
+	ADDRESS(0, 0, 2);
+	ADDRESS(2, 0, 2);
+	ADDRESS(4, 1, 4);
+	ADDRESS(8, 0, 4);
+	ADDRESS(12, 1, 1);
+	ADDRESS(24, 1, 8);
+	ADDRESS(32 + 4, 1, 4);
+	ADDRESS(32 + 24, 1, 8);
+	nr_addresses = 0;
+#undef ADDRESS
 #undef CHANGED
 #undef LAYOUT
 }

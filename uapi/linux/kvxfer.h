@@ -1352,10 +1352,12 @@ enum kvxfer_refusal {
  * @epoch: of the other agent
  * @imports: an array of &struct kvxfer_import
  * @nr_imports: how many; may be 0
- * @nr_addresses: how many
+ * @reserved: 0
  * @addresses: where the other agent's node can be reached, if it is not this one: an array of
  * &struct kvxfer_address
  * @timeout_ns: how long that may take; 0 for 30 s
+ * @nr_addresses: how many
+ * @reserved2: 0
  *
  * All of an agent's layouts come at once. With an epoch that is already there they are refused;
  * with another, they take the place of those that were, whose handles turn stale.
@@ -1364,9 +1366,10 @@ enum kvxfer_refusal {
  * when all is known.
  *
  * Return: 0; EEXIST with PEER_LOADED; EINVAL with PEER_SELF, PEER_LAYOUTS, PEER_RESERVED,
- * PEER_ADDRESS; ESTALE with PEER_GONE, PEER_EPOCH, PEER_REBOOTED; ENOENT with PEER_LAYOUT; EACCES
- * with GRANT_KEY; EKEYEXPIRED with GRANT_EXPIRED; EOPNOTSUPP with POOL_KIND; EHOSTUNREACH with
- * PEER_REMOTE, PEER_REFUSED; ENOSPC with PEER_MANY; EINTR with INTERRUPTED; EFAULT; ENOMEM.
+ * PEER_ADDRESS, FIELD_UNUSED; ESTALE with PEER_GONE, PEER_EPOCH, PEER_REBOOTED; ENOENT with
+ * PEER_LAYOUT; EACCES with GRANT_KEY; EKEYEXPIRED with GRANT_EXPIRED; EOPNOTSUPP with POOL_KIND;
+ * EHOSTUNREACH with PEER_REMOTE, PEER_REFUSED; ENOSPC with PEER_MANY; EINTR with INTERRUPTED;
+ * EFAULT; ENOMEM.
  */
 struct kvxfer_layout_import {
 	struct kvxfer_hdr hdr;
@@ -1375,9 +1378,11 @@ struct kvxfer_layout_import {
 	__aligned_u64 epoch;
 	__aligned_u64 imports;
 	__u32 nr_imports;
-	__u32 nr_addresses;
+	__u32 reserved;
 	__aligned_u64 addresses;
 	__aligned_u64 timeout_ns;
+	__u32 nr_addresses;
+	__u32 reserved2;
 };
 
 #define KVXFER_IOC_LAYOUT_IMPORT	_IO(KVXFER_IOC_TYPE, 0x17)
