@@ -385,3 +385,141 @@ TEST(both_ask_at_once)
 		rdma_down();
 	}
 }
+
+/* What is on its way is of @blocks blocks of 1 MiB each. */
+#define LARGE	48
+
+static struct kvx_layout_config large(void)
+{
+	struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, LARGE);
+
+	config.page_size = 256;
+	config.inner_dim = 512;
+	return config;
+}
+
+enum cut { DEVICE_HERE, DEVICE_THERE, DEVICE_AND_BACK, CUTS };
+
+/*
+ * The device goes while transfers are under way: those end, by failing over to nothing within their
+ * deadline, or, when it comes back in time, by being done with every byte in its place.
+ */
+TEST(devices_go_while_transfers_run)
+{
+	const struct kvx_layout_config config = large();
+	uint32_t all[LARGE];
+	const char *type;
+
+	for (uint32_t i = 0; i < LARGE; i++)
+		all[i] = i;
+	for (int t = 0; (type = rdma_type(t)); t++) {
+		for (int cut = 0; cut < CUTS; cut++) {
+			struct kvx_agent *agent = open_agent();
+			struct side mine = make_side(agent, KERNEL, config);
+			struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
+			struct kvx_result result = KVX_RESULT_INIT;
+			struct kvx_handle theirs;
+			struct kvx_xfer *xfers[2];
+			unsigned char *before;
+
+			rdma_up(type);
+			fill(&mine, node(), 0);
+			if (node() == 2) {
+				offer(&mine);
+				meet();
+				if (cut != DEVICE_HERE)
+					shell("rdma link delete kvx0");
+				if (cut == DEVICE_AND_BACK)
+					shell("rdma link add kvx0 type %s netdev %s", type,
+					      getenv("KVX_LAB_NIC"));
+				meet();
+				if (cut == DEVICE_THERE)
+					shell("rdma link add kvx0 type %s netdev %s", type,
+					      getenv("KVX_LAB_NIC"));
+			} else {
+				theirs = take(agent);
+				opts.deadline_ns = cut == DEVICE_AND_BACK ? 60000000000 : 3000000000;
+				for (int i = 0; i < 2; i++)
+					OK(kvx_transfer(agent, &xfers[i], i ? mine.handle : theirs,
+							all + i * LARGE / 2, LARGE / 2,
+							i ? theirs : mine.handle,
+							all + i * LARGE / 2, LARGE / 2, &opts));
+				meet();
+				if (cut == DEVICE_HERE)
+					shell("rdma link delete kvx0");
+				for (int i = 0; i < 2; i++) {
+					OK(kvx_xfer_wait(xfers[i], KVX_FOREVER, &result));
+					if (cut == DEVICE_AND_BACK)
+						CHECK_EQ(result.state, KVX_XFER_DONE);
+					else
+						CHECK(result.state == KVX_XFER_TIMEDOUT ||
+						      result.state == KVX_XFER_DONE);
+					kvx_xfer_release(xfers[i]);
+				}
+				/* Now nothing comes any more. */
+				before = snapshot(&mine);
+				meet();
+				if (cut == DEVICE_HERE)
+					shell("rdma link add kvx0 type %s netdev %s", type,
+					      getenv("KVX_LAB_NIC"));
+				/* And it goes on by itself when the device is there again. */
+				check_memory(&mine, before);
+				go(agent, theirs, all, mine.handle, all, LARGE / 2);
+				before = snapshot(&mine);
+				for (uint32_t b = 0; b < LARGE / 2; b++)
+					for (uint32_t l = 0; l < 2; l++)
+						for (uint32_t o = 0; o < 2; o++)
+							fill_region(before + (region(&mine, b, l, o) -
+									      mine.mem),
+								    region_bytes(&mine), 2, b, l, o);
+				check_memory(&mine, before);
+			}
+			meet();
+			drop_side(&mine);
+			kvx_close(agent);
+			rdma_down();
+		}
+	}
+}
+
+/* The module goes and comes on the other side: handles are stale, and what is imported anew works. */
+TEST(the_other_node_begins_anew)
+{
+	const struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	const char *type;
+
+	for (int t = 0; (type = rdma_type(t)); t++) {
+		struct kvx_agent *agent = open_agent();
+		struct side mine = make_side(agent, KERNEL, config);
+		struct kvx_handle theirs;
+
+		rdma_up(type);
+		fill(&mine, node(), 0);
+		if (node() == 2) {
+			offer(&mine);
+			meet();
+			drop_side(&mine);
+			kvx_close(agent);
+			shell("rmmod kvxfer && insmod $KVX_LAB_MODULE");
+			agent = open_agent();
+			mine = make_side(agent, KERNEL, config);
+			fill(&mine, node(), 0);
+			meet();
+			offer(&mine);
+			meet();
+		} else {
+			theirs = take(agent);
+			go(agent, theirs, ids, mine.handle, ids, 4);
+			meet();
+			meet();
+			expect_stale(agent, theirs, &mine);
+			theirs = take(agent);
+			go(agent, theirs, ids, mine.handle, ids, 4);
+			meet();
+		}
+		meet();
+		drop_side(&mine);
+		kvx_close(agent);
+		rdma_down();
+	}
+}
