@@ -151,14 +151,22 @@ static void kvx_grants_prune(struct kvx_registered *reg)
 {
 	const u64 now = ktime_get_ns();
 	struct kvx_grant *grant, *next;
+	LIST_HEAD(over);
 
 	spin_lock(&reg->grants_lock);
 	list_for_each_entry_safe(grant, next, &reg->grants, link) {
 		if (now < grant->expires_ns)
 			continue;
-		list_del_init(&grant->link);
+		list_move(&grant->link, &over);
 		reg->nr_grants--;
+	}
+	/* While it is not empty it would be taken for listed. */
+	while (!list_empty(&over)) {
+		grant = list_first_entry(&over, struct kvx_grant, link);
+		list_del_init(&grant->link);
+		spin_unlock(&reg->grants_lock);
 		kvx_grant_put(grant);
+		spin_lock(&reg->grants_lock);
 	}
 	spin_unlock(&reg->grants_lock);
 }
@@ -496,7 +504,7 @@ static bool kvx_remotes_settled(struct kvx_peer *peer, struct kvx_remote **remot
 	bool settled = READ_ONCE(peer->nr_ready);
 	u32 i;
 
-	if (READ_ONCE(peer->gone))
+	if (READ_ONCE(peer->gone) || kvx_peer_is_lost(peer))
 		return true;
 	for (i = 0; i < nr && settled; i++)
 		settled = kvx_remote_settled(remotes[i]);
@@ -506,10 +514,11 @@ static bool kvx_remotes_settled(struct kvx_peer *peer, struct kvx_remote **remot
 /* Why it was not to be: the peer's node as a whole. */
 static int kvx_import_refuse(struct kvx_peer *peer, struct kvxfer_hdr *hdr)
 {
+	const bool lost = kvx_peer_is_lost(peer);
 	int err;
 
 	spin_lock(&peer->lock);
-	if (peer->gone)
+	if (peer->gone || lost)
 		err = kvx_refuse(hdr, -ESTALE, KVXFER_REASON_PEER_REBOOTED, 0);
 	else if (peer->refusal)
 		err = kvx_refuse(hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REFUSED, peer->refusal);
@@ -548,7 +557,8 @@ static int kvx_import_ask(struct kvx_peer *peer, struct kvxfer_layout_import *cm
 						min_t(u64, timeout + 1, MAX_SCHEDULE_TIMEOUT - 1));
 	if (left < 0)
 		return kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED, 0);
-	return !left || READ_ONCE(peer->gone) ? kvx_import_refuse(peer, &cmd->hdr) : 0;
+	return !left || READ_ONCE(peer->gone) || kvx_peer_is_lost(peer) ?
+	       kvx_import_refuse(peer, &cmd->hdr) : 0;
 }
 
 static int kvx_import_take(struct kvx_import *import, struct kvxfer_layout_import *cmd,

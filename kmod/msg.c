@@ -80,6 +80,9 @@ void kvx_peer_pump(struct kvx_peer *peer)
 	spin_lock(&peer->lock);
 	while (peer->tx_rail && peer->unsent) {
 		msg = peer->unsent;
+		/* By the rail that it went by last it still goes: when that has ended, it is sent. */
+		if (msg->rail)
+			break;
 		if (!__kvx_rail_post(peer->tx_rail, msg, READ_ONCE(peer->rx_seq)))
 			break;
 		peer->unsent = list_is_last(&msg->link, &peer->unacked) ?
@@ -104,9 +107,9 @@ void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg)
 	if (peer->gone || many) {
 		spin_unlock(&peer->lock);
 		kvx_msg_free(msg);
-		/* What is lost cannot be made good: they have to begin anew. */
+		/* What is lost cannot be made good. */
 		if (many)
-			kvx_peer_fail_rails(peer, NULL, -EPROTO);
+			kvx_peer_give_up(peer);
 		return;
 	}
 	msg->head.seq = cpu_to_le64(++peer->tx_seq);

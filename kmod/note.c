@@ -91,6 +91,7 @@ struct kvx_note *kvx_note_copy(const struct kvx_note *note)
 
 	if (!copy)
 		return NULL;
+	copy->msg = NULL;
 	kref_get(&copy->from->ref);
 	if (copy->to)
 		kref_get(&copy->to->ref);
@@ -115,6 +116,7 @@ void kvx_note_free(struct kvx_note *note)
 		kvx_agent_put(note->to);
 	if (note->peer)
 		kvx_peer_put(note->peer);
+	kvx_msg_free(note->msg);
 	kfree(note);
 }
 
@@ -151,6 +153,12 @@ static int kvx_note_try_reserve(struct kvx_note *note)
 
 	if (!note->to && READ_ONCE(note->peer->gone))
 		return -ENOENT;
+	/* It may be delivered where nothing can be had any more. */
+	if (!note->to && !note->msg)
+		note->msg = kvx_msg_new(KVX_FRAME_NOTE,
+					struct_size(&note->msg->note, data, note->bytes));
+	if (!note->to && !note->msg)
+		return -ENOMEM;
 	if (!kvx_note_take_out(&note->from->notes, note->bytes))
 		return -EDQUOT;
 	/* A peer has room for all that its peers' agents may have on their way. */
@@ -175,6 +183,8 @@ static int kvx_note_try_reserve(struct kvx_note *note)
 
 static int kvx_note_refuse(struct kvxfer_hdr *hdr, int err)
 {
+	if (err == -ENOMEM)
+		return err;
 	if (err == -ENOENT)
 		return kvx_refuse(hdr, err, KVXFER_REASON_NOTE_AGENT, 0);
 	return kvx_refuse(hdr, -EAGAIN, KVXFER_REASON_NOTE_FULL, err == -EDQUOT);
@@ -241,14 +251,9 @@ void kvx_note_unreserve(struct kvx_note *note)
 static bool kvx_note_deliver_far(struct kvx_note *note)
 {
 	struct kvx_peer *peer = note->peer;
-	struct kvx_msg *msg;
+	struct kvx_msg *msg = note->msg;
 	bool gone;
 
-	msg = kvx_msg_new(KVX_FRAME_NOTE, struct_size(&msg->note, data, note->bytes));
-	if (!msg) {
-		kvx_note_unreserve(note);
-		return false;
-	}
 	msg->note.from_worker_id = cpu_to_le64(note->worker_id);
 	msg->note.from_epoch = cpu_to_le64(note->epoch);
 	msg->note.to_worker_id = cpu_to_le64(note->to_worker_id);
@@ -258,17 +263,20 @@ static bool kvx_note_deliver_far(struct kvx_note *note)
 	spin_lock(&peer->lock);
 	gone = peer->gone;
 	if (!gone) {
+		/* From then on it may be taken, and be no more. */
+		kref_get(&peer->ref);
+		note->msg = NULL;
 		note->serial = ++peer->note_serial;
 		msg->note.serial = cpu_to_le64(note->serial);
 		list_add_tail(&note->link, &peer->notes);
 	}
 	spin_unlock(&peer->lock);
 	if (gone) {
-		kvx_msg_free(msg);
 		kvx_note_unreserve(note);
 		return false;
 	}
 	kvx_peer_send(peer, msg);
+	kvx_peer_put(peer);
 	return true;
 }
 

@@ -9,6 +9,7 @@
 #include <linux/kvxfer.h>
 
 struct kvx_agent;
+struct kvx_msg;
 struct kvx_peer;
 
 /* What an agent may have waiting for it; and a part of that, which it may have on its way. */
@@ -23,6 +24,7 @@ struct kvx_peer;
  * @from: who sends it, with a reference; NULL for an agent of a peer's
  * @to: who shall have it, with a reference; NULL for an agent of a peer's
  * @peer: that peer, with a reference; NULL for none
+ * @msg: to go to it; made when there is room for it
  * @serial: by which the peer is told of it, or tells
  * @to_worker_id: of who shall have it, if it is a peer's
  * @to_epoch: the same
@@ -37,6 +39,7 @@ struct kvx_note {
 	struct kvx_agent *from;
 	struct kvx_agent *to;
 	struct kvx_peer *peer;
+	struct kvx_msg *msg;
 	u64 serial;
 	u64 to_worker_id;
 	u64 to_epoch;

@@ -23,6 +23,9 @@
 #define KVX_BACKOFF_MIN_MS	100
 #define KVX_BACKOFF_MAX_MS	5000
 
+/* Rails of a peer, of all states. */
+#define KVX_RAILS_MAX		32
+
 static DEFINE_MUTEX(kvx_peers_lock);
 static DEFINE_HASHTABLE(kvx_peers, 8);
 static unsigned int kvx_nr_peers;
@@ -91,7 +94,7 @@ static bool kvx_peer_is_idle(struct kvx_peer *peer)
 	bool idle;
 
 	spin_lock(&peer->lock);
-	idle = !peer->wanted && list_empty(&peer->rails);
+	idle = !peer->wanted && list_empty(&peer->rails) && list_empty(&peer->notes);
 	spin_unlock(&peer->lock);
 	return idle && xa_empty(&peer->remotes) && xa_empty(&peer->served);
 }
@@ -105,10 +108,12 @@ static void kvx_peers_prune(void)
 
 	lockdep_assert_held(&kvx_peers_lock);
 	hash_for_each_safe(kvx_peers, i, next, peer, hash) {
-		if (!kvx_peer_is_idle(peer))
+		/* Who has it in hand may be about to use it. */
+		if (kref_read(&peer->ref) > 1 || !kvx_peer_is_idle(peer))
 			continue;
 		hash_del(&peer->hash);
 		kvx_nr_peers--;
+		cancel_delayed_work_sync(&peer->connect);
 		kvx_peer_put(peer);
 	}
 }
@@ -220,8 +225,11 @@ int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresse
 			err = -ENOSPC;
 			break;
 		}
-		address->addr = addresses[i];
+		/* Where it has been met is its address, whatever a program says of it. */
+		if (!address->proven)
+			address->addr = addresses[i];
 		/* Whoever asks anew does not wait for what was decided before. */
+		address->other_node = false;
 		address->next = jiffies;
 	}
 	if (!err)
@@ -240,8 +248,14 @@ int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresse
  */
 void kvx_peer_unwant(struct kvx_peer *peer)
 {
+	u32 i;
+
 	spin_lock(&peer->lock);
-	peer->wanted--;
+	/* What programs said of it, and was never found true, goes with them. */
+	if (!--peer->wanted)
+		for (i = peer->nr_addresses; i-- > 0;)
+			if (!peer->addresses[i].proven && !peer->addresses[i].rail)
+				peer->addresses[i] = peer->addresses[--peer->nr_addresses];
 	spin_unlock(&peer->lock);
 }
 
@@ -251,7 +265,7 @@ static struct kvx_address *kvx_peer_next_address(struct kvx_peer *peer, u32 i)
 
 	spin_lock(&peer->lock);
 	if (peer->wanted && !peer->gone && i < peer->nr_addresses &&
-	    !peer->addresses[i].rail && time_after_eq(jiffies, peer->addresses[i].next))
+	    !peer->addresses[i].passive && !peer->addresses[i].rail && time_after_eq(jiffies, peer->addresses[i].next))
 		address = &peer->addresses[i];
 	spin_unlock(&peer->lock);
 	return address;
@@ -265,6 +279,8 @@ static void kvx_peer_connect(struct work_struct *work)
 	bool again = false;
 	u32 i;
 
+	if (READ_ONCE(peer->broken))
+		kvx_peer_gone(peer, -EPROTO);
 	for (i = 0; i < KVX_PEER_ADDRESSES_MAX; i++) {
 		address = kvx_peer_next_address(peer, i);
 		if (address && !kvx_rail_connect(peer, address)) {
@@ -275,7 +291,7 @@ static void kvx_peer_connect(struct work_struct *work)
 	}
 	spin_lock(&peer->lock);
 	for (i = 0; i < peer->nr_addresses && peer->wanted && !peer->gone; i++) {
-		if (peer->addresses[i].rail)
+		if (peer->addresses[i].rail || peer->addresses[i].passive)
 			continue;
 		if (!again || time_before(peer->addresses[i].next, next))
 			next = peer->addresses[i].next;
@@ -307,6 +323,22 @@ void kvx_peers_try(void)
 			mod_delayed_work(kvx_peer_wq, &peer->connect, 0);
 		spin_unlock(&peer->lock);
 	}
+	mutex_unlock(&kvx_peers_lock);
+}
+
+/**
+ * kvx_peers_kick() - transfers to any peer may go on
+ *
+ * Context: process, may sleep.
+ */
+void kvx_peers_kick(void)
+{
+	struct kvx_peer *peer;
+	int b;
+
+	mutex_lock(&kvx_peers_lock);
+	hash_for_each(kvx_peers, b, peer, hash)
+		kvx_flows_kick(peer);
 	mutex_unlock(&kvx_peers_lock);
 }
 
@@ -349,11 +381,14 @@ enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *ra
 {
 	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
 	struct kvx_rail *other;
+	u32 nr = 0;
 
 	spin_lock(&peer->lock);
 	if (peer->gone || READ_ONCE(kvx_peers_leaving))
 		refusal = KVXFER_REFUSAL_LEAVING;
 	list_for_each_entry(other, &peer->rails, link) {
+		if (!refusal && ++nr >= KVX_RAILS_MAX)
+			refusal = KVXFER_REFUSAL_RESOURCES;
 		if (refusal)
 			break;
 		if (kvx_same_host(&other->dst, &rail->dst) &&
@@ -405,11 +440,20 @@ void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name)
 	peer->refusal = KVXFER_REFUSAL_NONE;
 	memcpy(peer->name, name, sizeof(peer->name));
 	address = __kvx_peer_address(peer, &rail->dst);
-	if (address)
+	if (!address && peer->nr_addresses < KVX_PEER_ADDRESSES_MAX) {
+		/* At which port it can be asked we have not been told. */
+		address = &peer->addresses[peer->nr_addresses++];
+		*address = (struct kvx_address){ .addr = rail->dst, .passive = true };
+	}
+	if (address) {
 		address->attempts = 0;
+		address->proven = true;
+		address->other_node = false;
+	}
 	__kvx_peer_choose_tx(peer);
 	spin_unlock(&peer->lock);
 	pr_debug("node %016llx (%s): connected\n", peer->boot_id, peer->name);
+	kvx_peers_supersede(peer->boot_id, &rail->dst);
 	kvx_remotes_rail_ready(peer, rail->their_dev);
 	kvx_peer_pump(peer);
 	kvx_flows_kick(peer);
@@ -436,6 +480,45 @@ void kvx_peer_rail_ending(struct kvx_rail *rail)
 	spin_unlock(&peer->lock);
 }
 
+/* There is a node, but not the one that was meant. */
+static bool __kvx_rail_met_other(const struct kvx_rail *rail)
+{
+	return rail->refusal == KVXFER_REFUSAL_BOOT || rail->error == -ESTALE;
+}
+
+/*
+ * Is another node wherever it was to be? Where it has been met before, that means that it is no
+ * more; where it was only said to be, perhaps somebody was wrong.
+ */
+static bool __kvx_peer_is_lost(struct kvx_peer *peer, bool proven)
+{
+	bool lost = peer->nr_addresses;
+	u32 i;
+
+	lockdep_assert_held(&peer->lock);
+	for (i = 0; i < peer->nr_addresses; i++)
+		lost &= peer->addresses[i].other_node && !peer->addresses[i].rail &&
+			(!proven || peer->addresses[i].proven);
+	return lost && !peer->nr_ready;
+}
+
+/**
+ * kvx_peer_is_lost() - is another node wherever it was said to be?
+ * @peer: the peer
+ *
+ * Context: process.
+ * Return: true when it is.
+ */
+bool kvx_peer_is_lost(struct kvx_peer *peer)
+{
+	bool lost;
+
+	spin_lock(&peer->lock);
+	lost = __kvx_peer_is_lost(peer, false);
+	spin_unlock(&peer->lock);
+	return lost;
+}
+
 /* When is its address to be tried again? */
 static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 {
@@ -449,6 +532,7 @@ static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 		address->rail = NULL;
 	address->error = rail->error;
 	address->refusal = rail->refusal;
+	address->other_node = __kvx_rail_met_other(rail);
 	if (!rail->was_ready && rail->refusal != KVXFER_REFUSAL_YOURS &&
 	    rail->refusal != KVXFER_REFUSAL_BUSY)
 		address->attempts++;
@@ -465,7 +549,6 @@ static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
  */
 void kvx_peer_rail_ended(struct kvx_rail *rail)
 {
-	const bool other_node = rail->refusal == KVXFER_REFUSAL_BOOT || rail->error == -ESTALE;
 	struct kvx_peer *peer = rail->peer;
 	bool gone, again;
 
@@ -477,7 +560,7 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 		peer->error = rail->error;
 		peer->refusal = rail->refusal;
 	}
-	gone = other_node && !peer->nr_ready && !peer->gone;
+	gone = !peer->gone && (peer->broken || __kvx_peer_is_lost(peer, true));
 	again = peer->wanted && !peer->gone && !READ_ONCE(kvx_peers_leaving);
 	if (again && !gone)
 		mod_delayed_work(kvx_peer_wq, &peer->connect,
@@ -493,12 +576,14 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 }
 
 /**
- * kvx_peer_rail_on() - a rail by a device
+ * kvx_peer_rail_on() - a rail by a device, of which both ends have said who they are
  * @peer: with whom
  * @dev: our device; NULL for any
  *
+ * The other end may take a rail for ready, and ask for keys by it, before this one does.
+ *
  * Context: process.
- * Return: the rail with a reference, or NULL when none is ready.
+ * Return: the rail with a reference, or NULL when there is none.
  */
 struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *dev)
 {
@@ -506,8 +591,8 @@ struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *d
 
 	spin_lock(&peer->lock);
 	list_for_each_entry(rail, &peer->rails, link)
-		if (rail->state == KVX_RAIL_READY && !READ_ONCE(rail->failed) &&
-		    (!dev || READ_ONCE(rail->links[0].dev) == dev))
+		if ((rail->state == KVX_RAIL_LANES || rail->state == KVX_RAIL_READY) &&
+		    !READ_ONCE(rail->failed) && (!dev || READ_ONCE(rail->links[0].dev) == dev))
 			found = rail;
 	if (found)
 		kref_get(&found->ref);
@@ -615,7 +700,22 @@ void kvx_peer_gone(struct kvx_peer *peer, int error)
 }
 
 /**
- * kvx_peers_supersede() - a node has come: whoever had its address before is no more
+ * kvx_peer_give_up() - they cannot understand each other any more
+ * @peer: the peer; its connect work does the rest
+ *
+ * Context: process.
+ */
+void kvx_peer_give_up(struct kvx_peer *peer)
+{
+	spin_lock(&peer->lock);
+	peer->broken = true;
+	if (!READ_ONCE(kvx_peers_leaving))
+		mod_delayed_work(kvx_peer_wq, &peer->connect, 0);
+	spin_unlock(&peer->lock);
+}
+
+/**
+ * kvx_peers_supersede() - a node has come: whoever was met at its address before is no more
  * @boot_id: of the node
  * @addr: its address
  *
@@ -624,8 +724,7 @@ void kvx_peer_gone(struct kvx_peer *peer, int error)
 void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr)
 {
 	struct kvx_peer *peer, *old;
-	struct kvx_rail *rail;
-	bool same;
+	struct kvx_address *address;
 	int b;
 
 	do {
@@ -635,10 +734,8 @@ void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr)
 			if (old || peer->boot_id == boot_id)
 				continue;
 			spin_lock(&peer->lock);
-			same = __kvx_peer_address(peer, addr);
-			list_for_each_entry(rail, &peer->rails, link)
-				same |= kvx_same_host(&rail->dst, addr);
-			if (same && !peer->gone) {
+			address = __kvx_peer_address(peer, addr);
+			if (address && address->proven && !peer->gone) {
 				kref_get(&peer->ref);
 				old = peer;
 			}

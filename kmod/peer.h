@@ -72,6 +72,9 @@ struct kvx_msg {
  * @error: why, the last time
  * @refusal: why, if the other said so
  * @next: when it may be tried again, in jiffies
+ * @proven: the peer has been met there
+ * @passive: it came from there, and where it can be asked is not known
+ * @other_node: the last time another node was met there
  */
 struct kvx_address {
 	struct sockaddr_storage addr;
@@ -80,6 +83,9 @@ struct kvx_address {
 	int error;
 	u32 refusal;
 	unsigned long next;
+	bool proven;
+	bool passive;
+	bool other_node;
 };
 
 /**
@@ -90,6 +96,7 @@ struct kvx_address {
  * @name: what it calls itself; under @lock
  * @lock: for what follows, to @rx_seq
  * @gone: it will not come back: it was started anew, or we go
+ * @broken: frames were lost: it has to be given up
  * @addresses: where it can be asked
  * @nr_addresses: how many
  * @wanted: how many want to be connected
@@ -109,10 +116,12 @@ struct kvx_address {
  * @remote_next: the id of the next one of @remotes
  * @remotes: layouts of its agents, by the ids that they were asked for by
  * @served: layouts of our agents that it has, by its ids for them
+ * @nr_served: how many; under kvx_serve_lock
  * @notes: notes that it has not said to have been received, by their serials; under @lock
  * @note_serial: the last one; under @lock
  * @notes_in: how many of its notes our agents have not received; under @lock
  * @flow_lock: for what follows
+ * @kicks: how often something came that may have been waited for
  * @flows: what wants to be sent: reads, and writes
  * @parked: what waits for a rail
  */
@@ -123,6 +132,7 @@ struct kvx_peer {
 	char name[KVXFER_NAME_MAX];
 	spinlock_t lock;		/* see above */
 	bool gone;
+	bool broken;
 	struct kvx_address addresses[KVX_PEER_ADDRESSES_MAX];
 	u32 nr_addresses;
 	u32 wanted;
@@ -142,10 +152,12 @@ struct kvx_peer {
 	u32 remote_next;
 	struct xarray remotes;
 	struct xarray served;
+	u32 nr_served;
 	struct list_head notes;
 	u64 note_serial;
 	u32 notes_in;
 	spinlock_t flow_lock;		/* see above */
+	u32 kicks;
 	struct list_head flows[2];
 	struct list_head parked;
 };
@@ -161,6 +173,7 @@ void kvx_peer_unwant(struct kvx_peer *peer);
 void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err);
 void kvx_peer_gone(struct kvx_peer *peer, int error);
 void kvx_peers_try(void);
+void kvx_peers_kick(void);
 void kvx_peers_fail_dev(struct kvx_dev *dev);
 int kvx_peers_init(void);
 void kvx_peers_exit(void);
@@ -182,6 +195,8 @@ void kvx_peer_acked(struct kvx_peer *peer, u64 ack);
 void kvx_peer_pump(struct kvx_peer *peer);
 u64 kvx_peer_rx_seq(struct kvx_peer *peer);
 struct kvx_rail *kvx_peer_rail_after(struct kvx_peer *peer, struct kvx_rail *before);
+bool kvx_peer_is_lost(struct kvx_peer *peer);
+void kvx_peer_give_up(struct kvx_peer *peer);
 void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr);
 struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *dev);
 

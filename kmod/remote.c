@@ -20,6 +20,9 @@
 #include "remote.h"
 #include "xfer.h"
 
+/* For so many devices a layout's keys are kept. */
+#define KVX_REMOTE_KEYS_MAX	64
+
 static void kvx_remote_free(struct kref *ref)
 {
 	struct kvx_remote *remote = container_of(ref, struct kvx_remote, ref);
@@ -75,14 +78,16 @@ struct kvx_remote *kvx_remote_ask(struct kvx_peer *peer, u64 worker_id, u64 epoc
 	kref_init(&remote->ref);
 	spin_lock_init(&remote->lock);
 	INIT_LIST_HEAD(&remote->keys);
-	/* Ids are used again late, so that what is under way is not taken for another's. */
-	if (xa_alloc_cyclic(&peer->remotes, &remote->id, remote, xa_limit_31b, &peer->remote_next,
-			    GFP_KERNEL_ACCOUNT) < 0)
-		goto err_free;
-	kref_get(&peer->ref);
 	remote->peer = peer;
 	/* One is the table's. */
 	kref_get(&remote->ref);
+	kref_get(&peer->ref);
+	/* Ids are used again late, so that what is under way is not taken for another's. */
+	if (xa_alloc_cyclic(&peer->remotes, &remote->id, remote, xa_limit_31b, &peer->remote_next,
+			    GFP_KERNEL_ACCOUNT) < 0) {
+		kvx_peer_put(peer);
+		goto err_free;
+	}
 	msg->attach.id = cpu_to_le32(remote->id);
 	msg->attach.layout = cpu_to_le32(layout);
 	msg->attach.worker_id = cpu_to_le64(worker_id);
@@ -207,11 +212,16 @@ static void kvx_remote_want_keys(struct kvx_remote *remote, u32 device)
 	struct kvx_keys *keys = kzalloc(sizeof(*keys), GFP_KERNEL), *other;
 	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_WANT_KEYS, sizeof(msg->want_keys));
 	bool wanted = keys && msg;
+	u32 nr = 0;
 
 	spin_lock(&remote->lock);
 	wanted &= remote->state == KVX_REMOTE_KNOWN;
-	list_for_each_entry(other, &remote->keys, link)
+	list_for_each_entry(other, &remote->keys, link) {
 		wanted &= other->device != device || other->error;
+		nr++;
+	}
+	/* Who gives its device another number each time is not to fill our memory. */
+	wanted &= nr < KVX_REMOTE_KEYS_MAX;
 	if (wanted) {
 		keys->device = device;
 		list_add(&keys->link, &remote->keys);

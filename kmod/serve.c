@@ -22,6 +22,10 @@
 #include "rdma/rail.h"
 #include "serve.h"
 
+/* What a peer may have, and may have asked of each and not been answered. */
+#define KVX_SERVED_MAX		16384
+#define KVX_SERVED_WORKS_MAX	16
+
 /* Who has what is under this; a share's windows are not. */
 static DEFINE_MUTEX(kvx_serve_lock);
 
@@ -56,6 +60,7 @@ struct kvx_share {
  * @peer: who, with a reference
  * @id: by which the peer speaks of it
  * @grant: what, with a reference
+ * @works: how much it has asked for that is not done
  */
 struct kvx_served {
 	struct kref ref;
@@ -63,6 +68,7 @@ struct kvx_served {
 	struct kvx_peer *peer;
 	u32 id;
 	struct kvx_grant *grant;
+	atomic_t works;
 };
 
 struct kvx_serve_work {
@@ -147,7 +153,7 @@ static void kvx_share_put(struct kvx_share *share)
 	kfree(share);
 }
 
-static void __kvx_serve_cut(struct kvx_grant *grant);
+static void __kvx_serve_cut(struct kvx_share *share);
 
 static void kvx_share_expire(struct work_struct *work)
 {
@@ -155,11 +161,12 @@ static void kvx_share_expire(struct work_struct *work)
 	const u64 now = ktime_get_ns(), then = share->grant->expires_ns;
 
 	if (now < then && !READ_ONCE(share->cut)) {
-		queue_delayed_work(kvx_peer_wq, &share->expire,
-				   min_t(u64, nsecs_to_jiffies64(then - now) + 1, 3600 * HZ));
+		if (!queue_delayed_work(kvx_peer_wq, &share->expire,
+					min_t(u64, nsecs_to_jiffies64(then - now) + 1, 3600 * HZ)))
+			kvx_grant_put(share->grant);
 		return;
 	}
-	__kvx_serve_cut(share->grant);
+	__kvx_serve_cut(share);
 	kvx_grant_put(share->grant);
 }
 
@@ -184,10 +191,6 @@ static struct kvx_share *kvx_share_new(struct kvx_grant *grant)
 	kvx_share_hulls(grant, hulls);
 	kvx_share_merge(share, hulls);
 	kvfree(hulls);
-	if (grant->expires_ns != U64_MAX) {
-		kref_get(&grant->ref);
-		queue_delayed_work(kvx_peer_wq, &share->expire, 0);
-	}
 	return share;
 
 err_free:
@@ -207,13 +210,22 @@ void kvx_share_free(struct kvx_grant *grant)
 	kvx_share_put(grant->share);
 }
 
+/* All windows; unless it is cut, only if nobody has it any more. */
 static void kvx_share_drop_windows(struct kvx_share *share, bool cut)
 {
 	struct kvx_window *window, *next;
+	bool wanted;
 
 	mutex_lock(&share->lock);
 	if (cut)
 		WRITE_ONCE(share->cut, true);
+	mutex_lock(&kvx_serve_lock);
+	wanted = !cut && !list_empty(&share->served);
+	mutex_unlock(&kvx_serve_lock);
+	if (wanted) {
+		mutex_unlock(&share->lock);
+		return;
+	}
 	list_for_each_entry_safe(window, next, &share->windows, of_share) {
 		list_del(&window->of_share);
 		kvx_window_free(window);
@@ -255,6 +267,7 @@ static bool __kvx_served_out(struct kvx_served *served)
 		return false;
 	list_del_init(&served->link);
 	xa_erase(&served->peer->served, served->id);
+	served->peer->nr_served--;
 	return true;
 }
 
@@ -262,23 +275,20 @@ static bool __kvx_served_out(struct kvx_served *served)
 static void kvx_served_end(struct kvx_served *served)
 {
 	struct kvx_share *share = served->grant->share;
-	bool ours, last;
+	bool ours;
 
 	mutex_lock(&kvx_serve_lock);
 	ours = __kvx_served_out(served);
-	last = ours && list_empty(&share->served);
 	mutex_unlock(&kvx_serve_lock);
 	if (!ours)
 		return;
-	/* Perhaps somebody else has come meanwhile: then it is made again. */
-	if (last)
-		kvx_share_drop_windows(share, false);
+	/* And whoever makes one for it has done so, or sees that it is out. */
+	kvx_share_drop_windows(share, false);
 	kvx_served_leave(served);
 }
 
-static void __kvx_serve_cut(struct kvx_grant *grant)
+static void __kvx_serve_cut(struct kvx_share *share)
 {
-	struct kvx_share *share = grant->share;
 	struct kvx_served *served, *next;
 	struct kvx_msg *msg;
 	LIST_HEAD(out);
@@ -318,7 +328,7 @@ void kvx_serve_cut(struct kvx_grant *grant)
 	mutex_unlock(&kvx_serve_lock);
 	if (!share)
 		return;
-	__kvx_serve_cut(grant);
+	__kvx_serve_cut(share);
 	if (cancel_delayed_work_sync(&share->expire))
 		kvx_grant_put(grant);
 }
@@ -416,16 +426,31 @@ static int __kvx_serve_enter(struct kvx_served *served)
 	if (!kvx_gate_enter(&grant->gate))
 		goto err_leave_layout;
 	err = -ENOMEM;
-	if (!grant->share)
-		WRITE_ONCE(grant->share, kvx_share_new(grant));
-	if (!grant->share)
-		goto err_leave;
+	if (!grant->share) {
+		grant->share = kvx_share_new(grant);
+		if (!grant->share)
+			goto err_leave;
+		if (grant->expires_ns != U64_MAX) {
+			kref_get(&grant->ref);
+			queue_delayed_work(kvx_peer_wq, &grant->share->expire, 0);
+		}
+	}
 	err = -ESTALE;
 	if (grant->share->cut)
 		goto err_leave;
-	err = xa_insert(&served->peer->served, served->id, served, GFP_KERNEL_ACCOUNT);
+	err = -ENOSPC;
+	if (served->peer->nr_served >= KVX_SERVED_MAX)
+		goto err_leave;
+	err = xa_insert(&served->peer->served, served->id, served, GFP_KERNEL);
 	if (err)
 		goto err_leave;
+	err = -ESHUTDOWN;
+	/* Either we see that it is gone, or who takes away what it has sees this. */
+	if (READ_ONCE(served->peer->gone)) {
+		xa_erase(&served->peer->served, served->id);
+		goto err_leave;
+	}
+	served->peer->nr_served++;
 	list_add(&served->link, &grant->share->served);
 	return 0;
 
@@ -578,10 +603,17 @@ bool kvx_serve_attach(struct kvx_peer *peer, const void *frame)
  */
 static bool kvx_serve_later(struct kvx_served *served, u32 device, work_func_t func)
 {
-	struct kvx_serve_work *todo = kzalloc(sizeof(*todo), GFP_KERNEL);
+	struct kvx_serve_work *todo;
 
-	if (!todo)
+	if (atomic_inc_return(&served->works) > KVX_SERVED_WORKS_MAX) {
+		atomic_dec(&served->works);
 		return false;
+	}
+	todo = kzalloc(sizeof(*todo), GFP_KERNEL);
+	if (!todo) {
+		atomic_dec(&served->works);
+		return false;
+	}
 	INIT_WORK(&todo->work, func);
 	todo->served = served;
 	todo->device = device;
@@ -636,14 +668,22 @@ static int kvx_serve_access(const struct kvx_grant *grant)
 	return access;
 }
 
-/* The window for a device; it is made if there is none. */
-static struct kvx_window *__kvx_share_window(struct kvx_share *share, struct kvx_dev *dev,
+/*
+ * The window for a device; it is made if there is none. While the lock is held who has been served
+ * stays inside of the gates, if it is: so the pools are there.
+ */
+static struct kvx_window *__kvx_share_window(struct kvx_served *served, struct kvx_dev *dev,
 					     struct kvx_rail *rail)
 {
+	struct kvx_share *share = served->grant->share;
 	struct kvx_window *window;
+	bool out;
 
 	lockdep_assert_held(&share->lock);
-	if (share->cut)
+	mutex_lock(&kvx_serve_lock);
+	out = list_empty(&served->link);
+	mutex_unlock(&kvx_serve_lock);
+	if (out || share->cut)
 		return ERR_PTR(-ESTALE);
 	list_for_each_entry(window, &share->windows, of_share)
 		if (window->dev == dev)
@@ -669,7 +709,7 @@ static void kvx_serve_keys_work(struct work_struct *work)
 	rail = dev ? kvx_peer_rail_on(served->peer, dev) : NULL;
 	if (rail) {
 		mutex_lock(&share->lock);
-		window = __kvx_share_window(share, dev, rail);
+		window = __kvx_share_window(served, dev, rail);
 		err = IS_ERR(window) ? PTR_ERR(window) : kvx_serve_tell_keys(served, window);
 		mutex_unlock(&share->lock);
 		kvx_rail_put(rail);
@@ -678,6 +718,7 @@ static void kvx_serve_keys_work(struct work_struct *work)
 		kvx_serve_tell_no_keys(served, todo->device, err);
 	if (dev)
 		kvx_dev_unuse(dev);
+	atomic_dec(&served->works);
 	kvx_served_put(served);
 	kfree(todo);
 }

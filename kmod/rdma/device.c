@@ -114,6 +114,8 @@ static void kvx_dev_remove(struct ib_device *ib, void *data)
 	mutex_lock(&kvx_devs_lock);
 	dev->gone = true;
 	list_del(&dev->link);
+	/* The connection manager goes after us, and asks until then. */
+	ib_set_client_data(ib, &kvx_ib_client, NULL);
 	mutex_unlock(&kvx_devs_lock);
 	if (!dev->why) {
 		kvx_peers_fail_dev(dev);
@@ -178,6 +180,23 @@ struct kvx_dev *kvx_dev_use_id(u32 id)
 			found = __kvx_dev_use(dev);
 	mutex_unlock(&kvx_devs_lock);
 	return found;
+}
+
+/**
+ * kvx_dev_is_going() - is it being removed?
+ * @dev: the device
+ *
+ * Context: process, may sleep.
+ * Return: true when it is.
+ */
+bool kvx_dev_is_going(struct kvx_dev *dev)
+{
+	bool gone;
+
+	mutex_lock(&kvx_devs_lock);
+	gone = dev->gone;
+	mutex_unlock(&kvx_devs_lock);
+	return gone;
 }
 
 /**

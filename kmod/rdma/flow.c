@@ -22,6 +22,8 @@
 
 /* What of a flow goes until it is another's turn. */
 #define KVX_FLOW_SLICE		(256U << 10)
+/* How long what is on its way may take when it is not wanted any more. */
+#define KVX_FLOW_STUCK		(5 * HZ)
 
 static void __kvx_flow_drop_redo(struct kvx_flow *flow)
 {
@@ -62,6 +64,7 @@ static bool __kvx_flow_over(struct kvx_flow *flow)
 
 static void kvx_flow_tell(struct kvx_flow *flow)
 {
+	cancel_delayed_work_sync(&flow->stuck);
 	if (flow->error)
 		flow->job.fail(&flow->job, flow->error, flow->reason);
 	flow->job.quiet(&flow->job);
@@ -153,11 +156,12 @@ void kvx_flow_retire(struct kvx_flow *flow, u32 nr, u64 bytes, struct list_head 
 		kvx_flow_tell(flow);
 }
 
-static struct kvx_flow *kvx_flow_take(struct kvx_peer *peer, enum kvx_way way)
+static struct kvx_flow *kvx_flow_take(struct kvx_peer *peer, enum kvx_way way, u32 *kicks)
 {
 	struct kvx_flow *flow;
 
 	spin_lock(&peer->flow_lock);
+	*kicks = peer->kicks;
 	flow = list_first_entry_or_null(&peer->flows[way], struct kvx_flow, link);
 	if (flow) {
 		list_del_init(&flow->link);
@@ -167,21 +171,30 @@ static struct kvx_flow *kvx_flow_take(struct kvx_peer *peer, enum kvx_way way)
 	return flow;
 }
 
-/* @err: what kvx_lane_fill() said. */
-static void kvx_flow_give_back(struct kvx_flow *flow, int err)
+/*
+ * Put it where it belongs, after what @err says of why it did not get further. @kicks: how often
+ * something had come when it was taken: what has come since it may have been waiting for. @claimed:
+ * there was a lane for it, which is free again. Returns false when there is none for anything.
+ */
+static bool kvx_flow_give_back(struct kvx_flow *flow, int err, u32 kicks, bool claimed)
 {
 	struct kvx_peer *peer = flow->peer;
-	bool over, prepare = false;
+	bool over, prepare = false, again = true;
 
 	spin_lock(&peer->flow_lock);
 	flow->taken = false;
+	peer->kicks += claimed;
 	over = __kvx_flow_over(flow);
 	if (!over && err == -ENOENT && !kvx_flow_stops(flow)) {
 		/* Held by its own work until that has put it where it belongs. */
 		flow->busy++;
 		prepare = true;
-	} else if (!over && err == -EAGAIN && !kvx_flow_stops(flow)) {
+	} else if (!over && err == -EAGAIN && kicks == peer->kicks && !kvx_flow_stops(flow)) {
 		list_add_tail(&flow->link, &peer->parked);
+	} else if (!over && err == -EBUSY && !kvx_flow_stops(flow)) {
+		/* It is its turn still. A lane that got room meanwhile has left word. */
+		list_add(&flow->link, &peer->flows[flow->way]);
+		again = kicks != peer->kicks;
 	} else if (!over && __kvx_flow_has_more(flow)) {
 		__kvx_flow_queue(flow);
 	}
@@ -190,6 +203,7 @@ static void kvx_flow_give_back(struct kvx_flow *flow, int err)
 		queue_work(kvx_peer_wq, &flow->prepare);
 	if (over)
 		kvx_flow_tell(flow);
+	return again;
 }
 
 /**
@@ -203,23 +217,38 @@ void kvx_flows_pump(struct kvx_peer *peer, enum kvx_way way)
 {
 	struct kvx_lane *lane;
 	struct kvx_flow *flow;
+	bool claimed;
+	u32 kicks;
 	int err;
 
-	while (!list_empty(&peer->flows[way])) {
-		lane = kvx_lane_claim(peer, way);
-		if (!lane)
-			return;
-		flow = kvx_flow_take(peer, way);
-		if (flow) {
+	while ((flow = kvx_flow_take(peer, way, &kicks))) {
+		lane = kvx_lane_claim(peer, flow);
+		claimed = !IS_ERR(lane);
+		err = PTR_ERR_OR_ZERO(lane);
+		if (claimed) {
 			err = kvx_lane_fill(lane, flow, KVX_FLOW_SLICE);
 			/* Its device and its rail are known while it is claimed. */
 			kvx_lane_unclaim(lane);
-			kvx_flow_give_back(flow, err);
-		} else {
-			kvx_lane_unclaim(lane);
 		}
+		if (!kvx_flow_give_back(flow, err, kicks, claimed))
+			return;
 		cond_resched();
 	}
+}
+
+/**
+ * kvx_flows_room() - a lane has got room
+ * @peer: to which peer
+ * @way: which way
+ *
+ * Context: process, may sleep.
+ */
+void kvx_flows_room(struct kvx_peer *peer, enum kvx_way way)
+{
+	spin_lock(&peer->flow_lock);
+	peer->kicks++;
+	spin_unlock(&peer->flow_lock);
+	kvx_flows_pump(peer, way);
 }
 
 /**
@@ -233,6 +262,7 @@ void kvx_flows_kick(struct kvx_peer *peer)
 	struct kvx_flow *flow, *next;
 
 	spin_lock(&peer->flow_lock);
+	peer->kicks++;
 	list_for_each_entry_safe(flow, next, &peer->parked, link)
 		list_move_tail(&flow->link, &peer->flows[flow->way]);
 	spin_unlock(&peer->flow_lock);
@@ -338,6 +368,14 @@ static void kvx_flow_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	kvx_peer_put(peer);
 }
 
+/* A peer may keep what is on its way from being done, and be alive: then the connection goes. */
+static void kvx_flow_stuck(struct work_struct *work)
+{
+	struct kvx_flow *flow = container_of(to_delayed_work(work), struct kvx_flow, stuck);
+
+	kvx_peer_fail_rails(flow->peer, NULL, -ETIMEDOUT);
+}
+
 static void kvx_flow_stop(struct kvx_job *job)
 {
 	struct kvx_flow *flow = container_of(job, struct kvx_flow, job);
@@ -345,6 +383,9 @@ static void kvx_flow_stop(struct kvx_job *job)
 
 	spin_lock(&flow->peer->flow_lock);
 	over = __kvx_flow_over(flow);
+	/* Nobody queues it any more once it does not run. */
+	if (!over && flow->running)
+		queue_delayed_work(kvx_peer_wq, &flow->stuck, KVX_FLOW_STUCK);
 	spin_unlock(&flow->peer->flow_lock);
 	if (over)
 		kvx_flow_tell(flow);
@@ -384,6 +425,7 @@ struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *
 	INIT_LIST_HEAD(&flow->link);
 	INIT_LIST_HEAD(&flow->redo);
 	INIT_WORK(&flow->prepare, kvx_flow_prepare);
+	INIT_DELAYED_WORK(&flow->stuck, kvx_flow_stuck);
 	return flow;
 }
 

@@ -6,6 +6,7 @@
  * chain; only some are signalled, and what was posted before is done when they are. What has not
  * been done when the lane has come to its end is given back to its flows, to be sent by another.
  */
+#include <linux/moduleparam.h>
 #include <linux/slab.h>
 
 #include "../kvx.h"
@@ -17,12 +18,29 @@
 #include "lane.h"
 #include "rail.h"
 
-/* What a lane may have on its way: what is behind it has to wait for that. */
-#define KVX_LANE_BYTES		(2U << 20)
 /* The longest work request. */
 #define KVX_WR_BYTES		(1U << 20)
 /* How many go without being signalled. */
 #define KVX_LANE_SIGNAL		8
+
+/* What comes behind has to wait for that. */
+static unsigned int lane_bytes = 2U << 20;
+
+static int kvx_lane_bytes_set(const char *value, const struct kernel_param *param)
+{
+	int err = param_set_uint(value, param);
+
+	if (!err)
+		kvx_peers_kick();
+	return err;
+}
+
+static const struct kernel_param_ops kvx_lane_bytes_ops = {
+	.set = kvx_lane_bytes_set,
+	.get = param_get_uint,
+};
+module_param_cb(lane_bytes, &kvx_lane_bytes_ops, &lane_bytes, 0644);
+MODULE_PARM_DESC(lane_bytes, "how much a queue pair may have on its way; 0: transfers wait");
 
 static struct kvx_request *kvx_lane_slot(struct kvx_lane *lane, u32 index)
 {
@@ -70,7 +88,7 @@ static void kvx_request_done(struct ib_cq *cq, struct ib_wc *wc)
 
 	if (wc->status == IB_WC_SUCCESS) {
 		kvx_lane_retire(lane, lane->tail + (at - lane->tail) % KVX_LANE_SENDS + 1);
-		kvx_flows_pump(peer, lane->way);
+		kvx_flows_room(peer, lane->way);
 		return;
 	}
 	/* The peer does not let this one; for the others it is as if the wire were cut. */
@@ -167,32 +185,36 @@ int kvx_lane_make(struct kvx_link *link)
 
 static bool kvx_lane_has_room(struct kvx_lane *lane)
 {
-	return lane->head - lane->tail < KVX_LANE_SENDS && lane->bytes < KVX_LANE_BYTES;
+	return lane->head - lane->tail < KVX_LANE_SENDS && lane->bytes < READ_ONCE(lane_bytes);
 }
 
 /**
  * kvx_lane_claim() - a lane that can take more
  * @peer: to which peer
- * @way: which way
+ * @flow: of what
  *
  * The one with the least on its way: so that each gets what it gets done.
  *
  * Context: process.
- * Return: the lane, for kvx_lane_unclaim(); or NULL.
+ * Return: the lane, for kvx_lane_unclaim(); or ERR_PTR: -EBUSY when those that there are have no
+ * room, -EAGAIN when there is none by which the peer has given keys.
  */
-struct kvx_lane *kvx_lane_claim(struct kvx_peer *peer, enum kvx_way way)
+struct kvx_lane *kvx_lane_claim(struct kvx_peer *peer, const struct kvx_flow *flow)
 {
 	struct kvx_lane *lane, *best = NULL;
 	struct kvx_rail *rail;
+	int err = -EAGAIN;
 	u32 i;
 
 	spin_lock(&peer->lock);
 	list_for_each_entry(rail, &peer->rails, link) {
-		if (rail->state != KVX_RAIL_READY || READ_ONCE(rail->failed))
+		if (rail->state != KVX_RAIL_READY || READ_ONCE(rail->failed) ||
+		    !kvx_remote_keys_for(flow->remote, rail->their_dev))
 			continue;
+		err = -EBUSY;
 		for (i = 1; i <= rail->nr_lanes; i++) {
 			lane = rail->links[i].lane;
-			if (lane->way == way && !READ_ONCE(lane->claimed) &&
+			if (lane->way == flow->way && !READ_ONCE(lane->claimed) &&
 			    kvx_lane_has_room(lane) && (!best || lane->bytes < best->bytes))
 				best = lane;
 		}
@@ -208,7 +230,7 @@ struct kvx_lane *kvx_lane_claim(struct kvx_peer *peer, enum kvx_way way)
 	if (best)
 		kref_get(&best->link->rail->ref);
 	spin_unlock(&peer->lock);
-	return best;
+	return best ?: ERR_PTR(err);
 }
 
 /**
@@ -260,7 +282,7 @@ static int kvx_lane_local(struct kvx_lane *lane, struct kvx_flow *flow, u64 plac
 
 /* Fill a slot with what comes next. Returns 0, 1 when there is nothing, or an errno. */
 static int kvx_request_fill(struct kvx_request *slot, struct kvx_flow *flow,
-			    const struct kvx_keys *keys)
+			    const struct kvx_keys *keys, u32 max)
 {
 	struct kvx_lane *lane = slot->lane;
 	const bool write = lane->way == KVX_WAY_WRITE;
@@ -271,7 +293,7 @@ static int kvx_request_fill(struct kvx_request *slot, struct kvx_flow *flow,
 	u32 key;
 
 	slot->bytes = 0;
-	while (slot->bytes < KVX_WR_BYTES && kvx_flow_next(flow)) {
+	while (slot->bytes < max && kvx_flow_next(flow)) {
 		remote = write ? flow->rest.dst : flow->rest.src;
 		local = write ? flow->rest.src : flow->rest.dst;
 		if (nr && remote != slot->remote + slot->bytes)
@@ -279,7 +301,7 @@ static int kvx_request_fill(struct kvx_request *slot, struct kvx_flow *flow,
 		key = kvx_remote_at(flow->remote, keys, remote, &address, &span);
 		if (nr && key != slot->wr.rkey)
 			break;
-		n = min3(flow->rest.bytes, span, (u64)KVX_WR_BYTES - slot->bytes);
+		n = min3(flow->rest.bytes, span, (u64)max - slot->bytes);
 		err = kvx_lane_local(lane, flow, local, &n, &sge);
 		if (err)
 			break;
@@ -369,9 +391,11 @@ int kvx_lane_fill(struct kvx_lane *lane, struct kvx_flow *flow, u32 budget)
 	if (!keys)
 		return -EAGAIN;
 	room = KVX_LANE_SENDS - (lane->head - READ_ONCE(lane->tail));
+	budget = clamp(READ_ONCE(lane_bytes), 1U, budget);
 	while (nr < room && bytes < budget && !READ_ONCE(flow->job.stop) &&
 	       !READ_ONCE(flow->error)) {
-		err = kvx_request_fill(kvx_lane_slot(lane, lane->head + nr), flow, keys);
+		err = kvx_request_fill(kvx_lane_slot(lane, lane->head + nr), flow, keys,
+				       min(budget - bytes, KVX_WR_BYTES));
 		if (err)
 			break;
 		bytes += kvx_lane_slot(lane, lane->head + nr)->bytes;

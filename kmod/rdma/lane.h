@@ -43,6 +43,7 @@ enum kvx_way {
  * @cursor: where it is
  * @rest: of the segment that it is in
  * @prepare: makes the pools reachable for the devices
+ * @stuck: what happens if it shall stop and does not
  */
 struct kvx_flow {
 	struct kvx_job job;
@@ -62,6 +63,7 @@ struct kvx_flow {
 	struct kvx_cursor cursor;
 	struct kvx_segment rest;
 	struct work_struct prepare;
+	struct delayed_work stuck;
 };
 
 /**
@@ -121,7 +123,7 @@ struct kvx_lane {
 };
 
 /* lane.c */
-struct kvx_lane *kvx_lane_claim(struct kvx_peer *peer, enum kvx_way way);
+struct kvx_lane *kvx_lane_claim(struct kvx_peer *peer, const struct kvx_flow *flow);
 void kvx_lane_unclaim(struct kvx_lane *lane);
 int kvx_lane_fill(struct kvx_lane *lane, struct kvx_flow *flow, u32 budget);
 
@@ -131,5 +133,6 @@ void kvx_flow_posted(struct kvx_flow *flow, u32 nr);
 void kvx_flow_retire(struct kvx_flow *flow, u32 nr, u64 bytes, struct list_head *redo,
 		     u32 error, u32 reason);
 void kvx_flows_pump(struct kvx_peer *peer, enum kvx_way way);
+void kvx_flows_room(struct kvx_peer *peer, enum kvx_way way);
 
 #endif /* KVX_LANE_H */

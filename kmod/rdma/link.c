@@ -250,7 +250,11 @@ int kvx_link_register(struct kvx_link *link, struct ib_mr **mrs, u32 nr, int acc
 	reinit_completion(&link->reg_done);
 	err = kvx_link_post_regs(link, wrs, nr);
 	if (!err) {
-		wait_for_completion(&link->reg_done);
+		/* Who does not take our frames holds up what is behind them. */
+		if (!wait_for_completion_timeout(&link->reg_done, 5 * HZ)) {
+			kvx_rail_fail(link->rail, -ETIMEDOUT, KVXFER_REFUSAL_NONE);
+			wait_for_completion(&link->reg_done);
+		}
 		err = link->reg_status == IB_WC_SUCCESS ? 0 : -EIO;
 	}
 	mutex_unlock(&link->reg_lock);
@@ -298,8 +302,12 @@ static int kvx_link_setup(struct kvx_link *link, struct rdma_cm_id *id)
 	int err;
 
 	link->dev = kvx_dev_use(id->device);
-	if (!link->dev)
+	/* Either its removal finds that we use it, or we find that it is being removed. */
+	if (!link->dev || kvx_dev_is_going(link->dev))
 		return -ENODEV;
+	/* A rail is of one device at each end: keys are. */
+	if (link->index && link->dev != link->rail->links[0].dev)
+		return -EXDEV;
 	if (link->index)
 		attr.cap.max_send_sge = link->dev->send_sge;
 	link->cq = ib_alloc_cq_any(id->device, link, sends + recvs + 2, IB_POLL_WORKQUEUE);
@@ -392,6 +400,9 @@ static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 		return 0;
 	switch (event->event) {
 	case RDMA_CM_EVENT_ADDR_RESOLVED:
+		/* Lanes go where the control link goes. */
+		if (!link->index)
+			kvx_rail_from(link->rail, &id->route.addr.src_addr);
 		err = kvx_link_setup(link, id);
 		if (!err)
 			err = rdma_resolve_route(id, kvx_connect_ms);
@@ -519,7 +530,8 @@ void kvx_link_end(struct kvx_link *link)
 	link->broken = true;
 	spin_unlock(&link->lock);
 	rdma_unlock_handler(id);
-	if (id->qp && link->up) {
+	/* Who was asked may send before it is told that the other knows. */
+	if (id->qp && (link->up || !link->rail->active)) {
 		rdma_disconnect(id);
 		ib_drain_qp(id->qp);
 	}

@@ -33,6 +33,9 @@ static unsigned int lanes = 2;
 module_param(lanes, uint, 0644);
 MODULE_PARM_DESC(lanes, "how many queue pairs for data a connection has, 2 to 8; half are for reads");
 
+/* Rails of all peers. */
+#define KVX_RAILS_ALL	4096
+
 static struct workqueue_struct *kvx_rail_wq;
 static atomic_t kvx_rails_alive = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(kvx_rails_none);
@@ -386,10 +389,11 @@ static void kvx_rail_end(struct kvx_rail *rail)
 	mutex_lock(&rail->adopt);
 	rail->closed = true;
 	mutex_unlock(&rail->adopt);
-	for (i = rail->nr_lanes + 1; i-- > 0;)
-		kvx_link_end(&rail->links[i]);
+	/* It sends, for which the control link has to be there. */
 	if (cancel_delayed_work_sync(&rail->timer))
 		kvx_rail_put(rail);
+	for (i = rail->nr_lanes + 1; i-- > 0;)
+		kvx_link_end(&rail->links[i]);
 	kvx_peer_rail_ended(rail);
 	/* Its own. */
 	kvx_rail_put(rail);
@@ -479,15 +483,38 @@ bool kvx_rail_connect(struct kvx_peer *peer, struct kvx_address *address)
 		return false;
 	rail->nonce = get_random_u64();
 	rail->dst = address->addr;
+	/* Who is told of it may end it at once. */
+	kref_get(&rail->ref);
 	if (kvx_peer_rail_new(peer, rail, address)) {
+		kvx_rail_put(rail);
 		kvx_rail_put(rail);
 		return false;
 	}
-	kvx_rail_time(rail, kvx_connect_ms);
-	err = kvx_link_connect(&rail->links[0]);
+	mutex_lock(&rail->adopt);
+	err = rail->closed ? -ECONNABORTED : kvx_link_connect(&rail->links[0]);
+	if (!rail->closed)
+		kvx_rail_time(rail, kvx_connect_ms);
+	mutex_unlock(&rail->adopt);
 	if (err)
 		kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);
+	kvx_rail_put(rail);
 	return true;
+}
+
+/**
+ * kvx_rail_from() - it is known by which of our addresses it goes
+ * @rail: a rail that this node asked for
+ * @src: the address
+ *
+ * Context: process.
+ */
+void kvx_rail_from(struct kvx_rail *rail, const struct sockaddr_storage *src)
+{
+	spin_lock(&rail->peer->lock);
+	rail->src = *src;
+	/* Of both families the port is at the same place. */
+	((struct sockaddr_in *)&rail->src)->sin_port = 0;
+	spin_unlock(&rail->peer->lock);
 }
 
 /**
@@ -545,26 +572,30 @@ static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma
 
 	if (greeting->lanes < 2 || greeting->lanes > KVX_LANES_MAX)
 		return KVXFER_REFUSAL_LANE;
+	if (atomic_read(&kvx_rails_alive) >= KVX_RAILS_ALL)
+		return KVXFER_REFUSAL_RESOURCES;
 	rail = kvx_rail_new(peer, false, greeting->lanes);
 	if (!rail)
 		return KVXFER_REFUSAL_RESOURCES;
 	rail->nonce = le64_to_cpu(greeting->nonce);
 	rail->src = id->route.addr.src_addr;
 	rail->dst = id->route.addr.dst_addr;
-	kvx_peers_supersede(peer->boot_id, &rail->dst);
+	kref_get(&rail->ref);
 	refusal = kvx_peer_rail_new(peer, rail, NULL);
 	if (refusal) {
 		kvx_rail_put(rail);
+		kvx_rail_put(rail);
 		return refusal;
 	}
-	kvx_rail_time(rail, kvx_connect_ms);
 	mutex_lock(&rail->adopt);
 	err = rail->closed ? -ECONNABORTED : kvx_link_accept(&rail->links[0], id, asked);
+	if (!rail->closed)
+		kvx_rail_time(rail, kvx_connect_ms);
 	mutex_unlock(&rail->adopt);
-	if (!err)
-		return KVXFER_REFUSAL_NONE;
-	kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);
-	return KVXFER_REFUSAL_RESOURCES;
+	if (err)
+		kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);
+	kvx_rail_put(rail);
+	return err ? KVXFER_REFUSAL_RESOURCES : KVXFER_REFUSAL_NONE;
 }
 
 /**

@@ -107,6 +107,7 @@ void kvx_rail_fail(struct kvx_rail *rail, int err, enum kvxfer_refusal refusal);
 void kvx_rail_kick(struct kvx_rail *rail);
 bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes);
 void kvx_rail_took(struct kvx_rail *rail);
+void kvx_rail_from(struct kvx_rail *rail, const struct sockaddr_storage *src);
 int kvx_rail_answered(struct kvx_rail *rail, u64 boot_id);
 enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_greeting *greeting,
 				   const struct rdma_conn_param *asked);

@@ -75,6 +75,7 @@ void kvx_devs_exit(void);
 void kvx_dev_put(struct kvx_dev *dev);
 struct kvx_dev *kvx_dev_use(struct ib_device *ib);
 struct kvx_dev *kvx_dev_use_id(u32 id);
+bool kvx_dev_is_going(struct kvx_dev *dev);
 void kvx_dev_use_more(struct kvx_dev *dev);
 void kvx_dev_unuse(struct kvx_dev *dev);
 

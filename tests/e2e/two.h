@@ -81,6 +81,22 @@ static inline void meet(void)
 	}
 }
 
+/* How much is on its way at once: little, so that a transfer takes its time; none; or as usual. */
+static inline void slow_lanes(void)
+{
+	put_param("lane_bytes", "16");
+}
+
+static inline void hold_lanes(void)
+{
+	put_param("lane_bytes", "0");
+}
+
+static inline void let_lanes_go(void)
+{
+	put_param("lane_bytes", "2097152");
+}
+
 /* The kinds of RDMA that this kernel has in software. */
 static inline const char *rdma_type(int i)
 {
