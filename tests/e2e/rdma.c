@@ -386,7 +386,7 @@ TEST(both_ask_at_once)
 	}
 }
 
-/* What is on its way is of @blocks blocks of 1 MiB each. */
+/* What is on its way is of @blocks blocks of 128 KiB each. */
 #define LARGE	48
 
 static struct kvx_layout_config large(void)
@@ -394,7 +394,7 @@ static struct kvx_layout_config large(void)
 	struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, LARGE);
 
 	config.page_size = 256;
-	config.inner_dim = 512;
+	config.inner_dim = 64;
 	return config;
 }
 
