@@ -72,7 +72,7 @@ struct kvx_wire_greeting {
 /**
  * enum kvx_frame_type - what a frame is
  * @KVX_FRAME_HELLO: first of all, by both
- * @KVX_FRAME_READY: by who asked: all lanes are there
+ * @KVX_FRAME_READY: all lanes are there; by who asked first
  * @KVX_FRAME_CREDIT: nothing but what is in the head
  * @KVX_FRAME_BEAT: the same, and to be answered if it is asked for
  * @KVX_FRAME_ATTACH: a layout is wanted, by a grant's key

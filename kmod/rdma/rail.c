@@ -3,7 +3,7 @@
  * Rails: connections with other nodes, from the first request to the end.
  *
  * Who asks makes the control link; both say hello on it; who asked makes the lanes, which bring the
- * token that the other's hello gave; when all are there it says so, and the rail is ready. A rail
+ * token that the other's hello gave; when all are there both say so, and the rail is ready. A rail
  * is never mended: what fails ends as a whole, and another one is made. All that happens to a rail
  * is done by its work, one thing after the other; events only leave word and kick it. When a rail
  * has ended its device does nothing for it any more.
@@ -32,6 +32,9 @@ MODULE_PARM_DESC(dead_ms, "how long another node may be silent until it is taken
 static unsigned int lanes = 2;
 module_param(lanes, uint, 0644);
 MODULE_PARM_DESC(lanes, "how many queue pairs for data a connection has, 2 to 8; half are for reads");
+
+/* How often is looked at one that is not ready yet. */
+#define KVX_RAIL_NUDGE_MS	100
 
 /* Rails of all peers. */
 #define KVX_RAILS_ALL	4096
@@ -306,7 +309,6 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 		kvx_rail_kick(rail);
 		break;
 	case KVX_FRAME_READY:
-		ok = !rail->active;
 		WRITE_ONCE(rail->ready_came, true);
 		kvx_rail_kick(rail);
 		break;
@@ -369,11 +371,12 @@ static void kvx_rail_step(struct kvx_rail *rail)
 		if (err)
 			kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);
 	}
-	if (rail->state == KVX_RAIL_LANES && kvx_rail_lanes_up(rail) &&
+	if (rail->state == KVX_RAIL_LANES && kvx_rail_lanes_up(rail) && !rail->ready_sent &&
 	    (rail->active || READ_ONCE(rail->ready_came))) {
-		if (rail->active)
-			kvx_rail_say(rail, kvx_msg_new(KVX_FRAME_READY,
-						       sizeof(struct kvx_wire_head)));
+		rail->ready_sent = true;
+		kvx_rail_say(rail, kvx_msg_new(KVX_FRAME_READY, sizeof(struct kvx_wire_head)));
+	}
+	if (rail->state == KVX_RAIL_LANES && rail->ready_sent && READ_ONCE(rail->ready_came)) {
 		rail->was_ready = true;
 		kvx_rail_set_state(rail, KVX_RAIL_READY);
 		kvx_peer_rail_ready(rail, rail->name);
@@ -416,13 +419,19 @@ static void kvx_rail_timer(struct work_struct *work)
 {
 	struct kvx_rail *rail = container_of(to_delayed_work(work), struct kvx_rail, timer);
 	unsigned long silent;
-	bool ask = false, ready, dead, over;
+	bool ask = false, nudge, ready, dead, over;
 
 	spin_lock(&rail->lock);
 	over = rail->failed;
 	ready = rail->state == KVX_RAIL_READY;
 	silent = jiffies - rail->heard;
-	dead = ready ? silent >= msecs_to_jiffies(dead_ms) : rail->state < KVX_RAIL_READY;
+	dead = ready ? silent >= msecs_to_jiffies(dead_ms) :
+		       time_after(jiffies, rail->born + msecs_to_jiffies(kvx_connect_ms));
+	/*
+	 * siw does not look at what comes while it is about to accept, until something else comes:
+	 * what was said first would be heard never.
+	 */
+	nudge = !ready && rail->hello_sent;
 	if (ready && !rail->asked && silent >= msecs_to_jiffies(beat_ms)) {
 		rail->asked = true;
 		ask = true;
@@ -431,9 +440,9 @@ static void kvx_rail_timer(struct work_struct *work)
 	if (dead && !over) {
 		kvx_rail_fail(rail, -ETIMEDOUT, KVXFER_REFUSAL_NONE);
 	} else if (!over) {
-		if (ask)
-			kvx_rail_beat(rail, true);
-		kvx_rail_time(rail, max(beat_ms, 10U));
+		if (ask || nudge)
+			kvx_rail_beat(rail, ask);
+		kvx_rail_time(rail, ready ? max(beat_ms, 10U) : KVX_RAIL_NUDGE_MS);
 	}
 	kvx_rail_put(rail);
 }
@@ -454,6 +463,7 @@ static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, bool active, u32 nr_
 	rail->our_token = get_random_u64();
 	rail->nr_lanes = nr_lanes;
 	rail->credits = KVX_FRAME_CREDITS;
+	rail->born = jiffies;
 	rail->heard = jiffies;
 	spin_lock_init(&rail->lock);
 	mutex_init(&rail->adopt);
@@ -493,7 +503,7 @@ bool kvx_rail_connect(struct kvx_peer *peer, struct kvx_address *address)
 	mutex_lock(&rail->adopt);
 	err = rail->closed ? -ECONNABORTED : kvx_link_connect(&rail->links[0]);
 	if (!rail->closed)
-		kvx_rail_time(rail, kvx_connect_ms);
+		kvx_rail_time(rail, KVX_RAIL_NUDGE_MS);
 	mutex_unlock(&rail->adopt);
 	if (err)
 		kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);
@@ -590,7 +600,7 @@ static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma
 	mutex_lock(&rail->adopt);
 	err = rail->closed ? -ECONNABORTED : kvx_link_accept(&rail->links[0], id, asked);
 	if (!rail->closed)
-		kvx_rail_time(rail, kvx_connect_ms);
+		kvx_rail_time(rail, KVX_RAIL_NUDGE_MS);
 	mutex_unlock(&rail->adopt);
 	if (err)
 		kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);

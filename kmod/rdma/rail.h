@@ -51,7 +51,9 @@ enum kvx_rail_state {
  * @was_ready: it could be used
  * @hello_sent: ours
  * @hello_came: theirs
- * @ready_came: who asked says that all lanes are there
+ * @ready_sent: we have said that all lanes are there
+ * @ready_came: the other has
+ * @born: when it began, in jiffies
  * @credits: how many frames the other has room for
  * @owed: how many were taken that the other has not been told of
  * @out: how many frames are on their way
@@ -86,7 +88,9 @@ struct kvx_rail {
 	bool was_ready;
 	bool hello_sent;
 	bool hello_came;
+	bool ready_sent;
 	bool ready_came;
+	unsigned long born;
 	u32 credits;
 	u32 owed;
 	u32 out;
