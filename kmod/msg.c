@@ -80,7 +80,7 @@ void kvx_peer_pump(struct kvx_peer *peer)
 	spin_lock(&peer->lock);
 	while (peer->tx_rail && peer->unsent) {
 		msg = peer->unsent;
-		/* By the rail that it went by last it still goes: when that has ended, it is sent. */
+		/* It still goes by the rail before this one: it is sent when that has ended. */
 		if (msg->rail)
 			break;
 		if (!__kvx_rail_post(peer->tx_rail, msg, READ_ONCE(peer->rx_seq)))

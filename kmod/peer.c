@@ -265,7 +265,8 @@ static struct kvx_address *kvx_peer_next_address(struct kvx_peer *peer, u32 i)
 
 	spin_lock(&peer->lock);
 	if (peer->wanted && !peer->gone && i < peer->nr_addresses &&
-	    !peer->addresses[i].passive && !peer->addresses[i].rail && time_after_eq(jiffies, peer->addresses[i].next))
+	    !peer->addresses[i].passive && !peer->addresses[i].rail &&
+	    time_after_eq(jiffies, peer->addresses[i].next))
 		address = &peer->addresses[i];
 	spin_unlock(&peer->lock);
 	return address;

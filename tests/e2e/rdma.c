@@ -404,77 +404,84 @@ enum cut { DEVICE_HERE, DEVICE_THERE, DEVICE_AND_BACK, CUTS };
  * The device goes while transfers are under way: those end, by failing over to nothing within their
  * deadline, or, when it comes back in time, by being done with every byte in its place.
  */
-TEST(devices_go_while_transfers_run)
+static void add_device(const char *type)
 {
-	const struct kvx_layout_config config = large();
+	shell("rdma link add kvx0 type %s netdev %s", type, getenv("KVX_LAB_NIC"));
+}
+
+static void device_goes_there(struct side *mine, enum cut cut, const char *type)
+{
+	offer(mine);
+	meet();
+	if (cut != DEVICE_HERE)
+		shell("rdma link delete kvx0");
+	if (cut == DEVICE_AND_BACK)
+		add_device(type);
+	meet();
+	if (cut == DEVICE_THERE)
+		add_device(type);
+}
+
+static void device_goes_here(struct side *mine, enum cut cut, const char *type)
+{
+	const uint32_t state = cut == DEVICE_AND_BACK ? KVX_XFER_DONE : KVX_XFER_TIMEDOUT;
+	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
+	struct kvx_result result = KVX_RESULT_INIT;
+	struct kvx_handle theirs = take(mine->agent);
+	struct kvx_xfer *xfers[2];
+	unsigned char *before;
 	uint32_t all[LARGE];
-	const char *type;
 
 	for (uint32_t i = 0; i < LARGE; i++)
 		all[i] = i;
+	opts.deadline_ns = cut == DEVICE_AND_BACK ? 60000000000 : 2000000000;
+	slow_lanes();
+	OK(kvx_transfer(mine->agent, &xfers[0], theirs, all, LARGE / 2, mine->handle, all,
+			LARGE / 2, &opts));
+	OK(kvx_transfer(mine->agent, &xfers[1], mine->handle, all + LARGE / 2, LARGE / 2, theirs,
+			all + LARGE / 2, LARGE / 2, &opts));
+	meet();
+	if (cut == DEVICE_HERE)
+		shell("rdma link delete kvx0");
+	if (cut == DEVICE_AND_BACK)
+		let_lanes_go();
+	for (int i = 0; i < 2; i++) {
+		kvx_xfer_wait(xfers[i], KVX_FOREVER, &result);
+		CHECK_EQ(result.state, state);
+		kvx_xfer_release(xfers[i]);
+	}
+	let_lanes_go();
+	/* Now nothing comes any more. */
+	before = snapshot(mine);
+	meet();
+	if (cut == DEVICE_HERE)
+		add_device(type);
+	check_memory(mine, before);
+	/* And it goes on by itself when the device is there again. */
+	go(mine->agent, theirs, all, mine->handle, all, LARGE / 2);
+	before = snapshot(mine);
+	for (uint32_t r = 0; r < LARGE / 2 * 4; r++)
+		fill_region(before + (region(mine, r / 4, r / 2 % 2, r % 2) - mine->mem),
+			    region_bytes(mine), 2, r / 4, r / 2 % 2, r % 2);
+	check_memory(mine, before);
+}
+
+TEST(devices_go_while_transfers_run)
+{
+	const struct kvx_layout_config config = large();
+	const char *type;
+
 	for (int t = 0; (type = rdma_type(t)); t++) {
 		for (int cut = 0; cut < CUTS; cut++) {
 			struct kvx_agent *agent = open_agent();
 			struct side mine = make_side(agent, KERNEL, config);
-			struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
-			struct kvx_result result = KVX_RESULT_INIT;
-			struct kvx_handle theirs;
-			struct kvx_xfer *xfers[2];
-			unsigned char *before;
 
 			rdma_up(type);
 			fill(&mine, node(), 0);
-			if (node() == 2) {
-				offer(&mine);
-				meet();
-				if (cut != DEVICE_HERE)
-					shell("rdma link delete kvx0");
-				if (cut == DEVICE_AND_BACK)
-					shell("rdma link add kvx0 type %s netdev %s", type,
-					      getenv("KVX_LAB_NIC"));
-				meet();
-				if (cut == DEVICE_THERE)
-					shell("rdma link add kvx0 type %s netdev %s", type,
-					      getenv("KVX_LAB_NIC"));
-			} else {
-				theirs = take(agent);
-				opts.deadline_ns = cut == DEVICE_AND_BACK ? 60000000000 : 2000000000;
-				slow_lanes();
-				for (int i = 0; i < 2; i++)
-					OK(kvx_transfer(agent, &xfers[i], i ? mine.handle : theirs,
-							all + i * LARGE / 2, LARGE / 2,
-							i ? theirs : mine.handle,
-							all + i * LARGE / 2, LARGE / 2, &opts));
-				meet();
-				if (cut == DEVICE_HERE)
-					shell("rdma link delete kvx0");
-				if (cut == DEVICE_AND_BACK)
-					let_lanes_go();
-				for (int i = 0; i < 2; i++) {
-					kvx_xfer_wait(xfers[i], KVX_FOREVER, &result);
-					CHECK_EQ(result.state, cut == DEVICE_AND_BACK ?
-						 KVX_XFER_DONE : KVX_XFER_TIMEDOUT);
-					kvx_xfer_release(xfers[i]);
-				}
-				let_lanes_go();
-				/* Now nothing comes any more. */
-				before = snapshot(&mine);
-				meet();
-				if (cut == DEVICE_HERE)
-					shell("rdma link add kvx0 type %s netdev %s", type,
-					      getenv("KVX_LAB_NIC"));
-				/* And it goes on by itself when the device is there again. */
-				check_memory(&mine, before);
-				go(agent, theirs, all, mine.handle, all, LARGE / 2);
-				before = snapshot(&mine);
-				for (uint32_t b = 0; b < LARGE / 2; b++)
-					for (uint32_t l = 0; l < 2; l++)
-						for (uint32_t o = 0; o < 2; o++)
-							fill_region(before + (region(&mine, b, l, o) -
-									      mine.mem),
-								    region_bytes(&mine), 2, b, l, o);
-				check_memory(&mine, before);
-			}
+			if (node() == 2)
+				device_goes_there(&mine, cut, type);
+			else
+				device_goes_here(&mine, cut, type);
 			meet();
 			drop_side(&mine);
 			kvx_close(agent);
@@ -483,7 +490,7 @@ TEST(devices_go_while_transfers_run)
 	}
 }
 
-/* The module goes and comes on the other side: handles are stale, and what is imported anew works. */
+/* The module goes and comes on the other side: handles are stale; what is imported anew works. */
 TEST(the_other_node_begins_anew)
 {
 	const struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);

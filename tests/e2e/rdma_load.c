@@ -166,7 +166,7 @@ static void go_on_for_ever(int out)
 	}
 }
 
-/* Who moves is killed in the midst of it; others go on, and nothing is left (the run's end looks). */
+/* Who moves is killed in the midst of it; others go on, and nothing is left behind. */
 TEST(who_moves_is_killed)
 {
 	const char *type;
@@ -213,6 +213,15 @@ TEST(who_moves_is_killed)
 	}
 }
 
+static int move(struct kvx_agent *agent, struct kvx_handle src, struct kvx_handle dst,
+		const uint32_t *ids)
+{
+	struct kvx_result result = KVX_RESULT_INIT;
+	int err = kvx_xfer_exec(agent, src, ids, 32, dst, ids, 32, NULL, &result);
+
+	return err || result.state == KVX_XFER_DONE ? err : -(int)result.error;
+}
+
 /* Who was moved from and to is killed: whoever moves is told, and others go on. */
 TEST(who_is_moved_to_is_killed)
 {
@@ -220,10 +229,9 @@ TEST(who_is_moved_to_is_killed)
 
 	for (int t = 0; (type = rdma_type(t)); t++) {
 		struct kvx_agent *agent = open_agent();
-		struct kvx_result result = KVX_RESULT_INIT;
 		struct side mine;
 		uint32_t ids[32];
-		int err, rounds = 0;
+		int err, rounds;
 
 		for (uint32_t i = 0; i < 32; i++)
 			ids[i] = i;
@@ -262,26 +270,13 @@ TEST(who_is_moved_to_is_killed)
 				mine = make_side(agent, KERNEL, config_of(64));
 				blob_bytes = hear(blob, sizeof(blob));
 				theirs = take(agent);
-				for (err = 0; !err;) {
-					err = kvx_xfer_exec(agent, theirs, ids, 32, mine.handle, ids,
-							    32, NULL, &result);
-					if (!err && result.state != KVX_XFER_DONE)
-						err = -(int)result.error;
+				rounds = 0;
+				for (err = 0; !err; rounds++) {
+					err = move(agent, theirs, mine.handle, ids);
 					if (!err)
-						err = kvx_xfer_exec(agent, mine.handle, ids, 32,
-								    theirs, ids, 32, NULL, &result);
-					if (!err && result.state != KVX_XFER_DONE)
-						err = -(int)result.error;
-					if (!err && ++rounds % 3 == 0)
+						err = move(agent, mine.handle, theirs, ids);
+					if (rounds == 2)
 						tell("", 1);
-					if (!err && rounds % 3 == 0)
-						break;
-				}
-				while (!err) {
-					err = kvx_xfer_exec(agent, theirs, ids, 32, mine.handle, ids,
-							    32, NULL, &result);
-					if (!err && result.state != KVX_XFER_DONE)
-						err = -(int)result.error;
 				}
 				CHECK_EQ(err, -ESTALE);
 				drop_side(&mine);
@@ -329,7 +324,8 @@ TEST(a_cable_is_pulled)
 			/* Within it. */
 			pull_cable(true);
 			opts.deadline_ns = 60000000000;
-			OK(kvx_transfer(agent, &xfer, theirs, ids, 32, mine.handle, ids, 32, &opts));
+			OK(kvx_transfer(agent, &xfer, theirs, ids, 32, mine.handle, ids, 32,
+					&opts));
 			pull_cable(false);
 			OK(kvx_xfer_wait(xfer, KVX_FOREVER, &result));
 			CHECK_EQ(result.state, KVX_XFER_DONE);
@@ -340,7 +336,8 @@ TEST(a_cable_is_pulled)
 			fill(&mine, 1, 0);
 			pull_cable(true);
 			opts.deadline_ns = 300000000;
-			OK(kvx_transfer(agent, &xfer, theirs, ids, 32, mine.handle, ids, 32, &opts));
+			OK(kvx_transfer(agent, &xfer, theirs, ids, 32, mine.handle, ids, 32,
+					&opts));
 			CHECK_EQ(kvx_xfer_wait(xfer, KVX_FOREVER, &result), -ETIMEDOUT);
 			CHECK_EQ(result.state, KVX_XFER_TIMEDOUT);
 			kvx_xfer_release(xfer);
@@ -348,7 +345,8 @@ TEST(a_cable_is_pulled)
 			pull_cable(false);
 			meet();
 			check_memory(&mine, before);
-			OK(kvx_xfer_exec(agent, theirs, ids, 32, mine.handle, ids, 32, NULL, &result));
+			OK(kvx_xfer_exec(agent, theirs, ids, 32, mine.handle, ids, 32, NULL,
+					 &result));
 			CHECK_EQ(result.state, KVX_XFER_DONE);
 			for (uint32_t i = 0; i < 32; i++)
 				CHECK(block_is(&mine, i, 2, i));

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /*
- * Prefill in one process, decode in another: the blocks of a prompt are computed in the first and
- * read by the second, which says when the first may use them again.
+ * Prefill in one process, decode in another, of the same node or of two: the blocks of a prompt are
+ * computed in the first and read by the second, which says when the first may use them again.
  *
  *	cc -o prefill_decode prefill_decode.c $(pkg-config --cflags --libs kvxfer)
  *	./prefill_decode [BLOCKS]
+ *	./prefill_decode prefill PORT [BLOCKS]		on one node
+ *	./prefill_decode decode HOST PORT		on the other
  *
- * The two know of each other by a Unix socket only. What goes over it is the metadata of prefill's
- * layout, some hundred bytes, and the numbers of the blocks. The layouts differ: prefill has one
+ * The two know of each other by a socket only. What goes over it is the metadata of prefill's
+ * layout, some hundred bytes, and the numbers of the blocks; between nodes the blocks go by RDMA. The layouts differ: prefill has one
  * tensor for all, decode one for each layer, with K and V apart.
  */
 #include <inttypes.h>
+#include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +31,8 @@
 #define REGION		(TOKENS * INNER * 2)
 #define BLOCK		(LAYERS * 2 * REGION)
 #define BLOCKS_MAX	512
+/* In how many parts they are read. */
+#define PARTS		8
 
 /* What prefill tells decode, beside the metadata. */
 struct offer {
@@ -130,6 +136,15 @@ static void be_prefill(int sock, uint32_t blocks)
 	kvx_close(agent);
 }
 
+/* A bar that moves on a terminal, and nothing elsewhere. */
+static void show_progress(uint32_t done, uint32_t all)
+{
+	if (!isatty(STDERR_FILENO))
+		return;
+	fprintf(stderr, "\rdecode: [%-32.*s] %u of %u blocks%s", (int)(done * 32 / all),
+		"################################", done, all, done == all ? "\n" : "");
+}
+
 static int be_decode(int sock)
 {
 	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
@@ -143,7 +158,7 @@ static int be_decode(int sock)
 	struct kvx_xfer *xfer;
 	struct offer offer;
 	uint32_t ids[BLOCKS_MAX];
-	uint64_t wrong = 0;
+	uint64_t wrong = 0, bytes = 0, ns = 0;
 	char *cache, *blob;
 
 	hear(sock, &offer, sizeof(offer));
@@ -167,19 +182,27 @@ static int be_decode(int sock)
 	/* In which order, is decode's own affair. */
 	for (uint32_t b = 0; b < offer.nr; b++)
 		ids[b] = offer.nr - 1 - b;
-	opts.note = "the blocks are here: free them";
-	opts.note_bytes = strlen(opts.note);
-	opts.deadline_ns = 10000000000;
-	if (kvx_transfer(agent, &xfer, offer.handle, offer.ids, offer.nr, mine, ids, offer.nr,
-			 &opts))
-		die("decode");
-	if (kvx_xfer_wait(xfer, KVX_FOREVER, &result))
-		die("decode");
-	printf("decode: %" PRIu64 " bytes from %s, %u regions of %d KiB, in %.1f ms, by %s\n",
-	       result.bytes, info.name, offer.nr * 2 * LAYERS, REGION >> 10,
-	       (result.end_ns - result.post_ns) / 1e6,
+	opts.deadline_ns = 60000000000;
+	for (uint32_t done = 0, nr; done < offer.nr; done += nr) {
+		/* In parts, so that there is something to show. The last says that all are here. */
+		nr = (offer.nr + PARTS - 1) / PARTS;
+		nr = offer.nr - done < nr ? offer.nr - done : nr;
+		if (done + nr == offer.nr) {
+			opts.note = "the blocks are here: free them";
+			opts.note_bytes = strlen(opts.note);
+		}
+		if (kvx_transfer(agent, &xfer, offer.handle, offer.ids + done, nr, mine,
+				 ids + done, nr, &opts) ||
+		    kvx_xfer_wait(xfer, KVX_FOREVER, &result))
+			die("decode");
+		kvx_xfer_release(xfer);
+		bytes += result.bytes;
+		ns += result.end_ns - result.post_ns;
+		show_progress(done + nr, offer.nr);
+	}
+	printf("decode: %" PRIu64 " bytes from %s, %u regions of %d KiB, in %.1f ms (%.0f MB/s), by %s\n",
+	       bytes, info.name, offer.nr * 2 * LAYERS, REGION >> 10, ns / 1e6, bytes * 1e3 / ns,
 	       result.path == KVX_PATH_LOCAL ? "a local copy" : "RDMA");
-	kvx_xfer_release(xfer);
 
 	for (uint32_t b = 0; b < offer.nr; b++) {
 		for (uint32_t lo = 0; lo < 2 * LAYERS; lo++) {
@@ -196,18 +219,65 @@ static int be_decode(int sock)
 	return wrong ? 1 : 0;
 }
 
+/* A connection with the other node: as the one who is called, or who calls until it is answered. */
+static int meet(const char *host, const char *port)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_family = AF_INET }, *info;
+	int sock, one = 1;
+
+	if (!host)
+		hints.ai_flags = AI_PASSIVE;
+	if (getaddrinfo(host, port, &hints, &info)) {
+		fprintf(stderr, "%s: no such host or port\n", host ? host : port);
+		exit(2);
+	}
+	for (;;) {
+		sock = socket(info->ai_family, SOCK_STREAM, 0);
+		setsockopt(sock, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (host && !connect(sock, info->ai_addr, info->ai_addrlen))
+			break;
+		if (!host && !bind(sock, info->ai_addr, info->ai_addrlen) && !listen(sock, 1)) {
+			int other = accept(sock, NULL, NULL);
+
+			close(sock);
+			sock = other;
+			break;
+		}
+		close(sock);
+		/* It may still be on its way up. */
+		poll(NULL, 0, 100);
+	}
+	freeaddrinfo(info);
+	return sock;
+}
+
+static int usage(const char *name)
+{
+	fprintf(stderr,
+		"usage: %s [BLOCKS]   (1 to %d, of 2 MiB each)\n"
+		"       %s prefill PORT [BLOCKS]\n"
+		"       %s decode HOST PORT\n", name, BLOCKS_MAX, name, name);
+	return 2;
+}
+
 int main(int argc, char **argv)
 {
-	const unsigned long blocks = argc > 1 ? strtoul(argv[1], NULL, 10) : 24;
+	const int is_prefill = argc > 2 && !strcmp(argv[1], "prefill");
+	const int is_decode = argc == 4 && !strcmp(argv[1], "decode");
+	const int at = is_prefill ? 3 : 1;
+	const unsigned long blocks = argc > at && !is_decode ? strtoul(argv[at], NULL, 10) : 24;
 	int socks[2], status, err;
 	pid_t pid;
 
-	if (!blocks || blocks > BLOCKS_MAX) {
-		fprintf(stderr, "usage: %s [BLOCKS]   (1 to %d, of 2 MiB each)\n", argv[0],
-			BLOCKS_MAX);
-		return 2;
-	}
+	if (!blocks || blocks > BLOCKS_MAX)
+		return usage(argv[0]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (is_prefill) {
+		be_prefill(meet(NULL, argv[2]), blocks);
+		return 0;
+	}
+	if (is_decode)
+		return be_decode(meet(argv[2], argv[3]));
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, socks))
 		return 1;
 	pid = fork();
