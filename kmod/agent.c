@@ -191,7 +191,8 @@ int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd)
 	cmd->out_size_max = KVXFER_SIZE_MAX;
 	cmd->out_features = KVXFER_FEATURE_AGENT | KVXFER_FEATURE_POOL |
 			    KVXFER_FEATURE_DMABUF | KVXFER_FEATURE_LAYOUT |
-			    KVXFER_FEATURE_XFER | KVXFER_FEATURE_GRANT | KVXFER_FEATURE_NOTE;
+			    KVXFER_FEATURE_XFER | KVXFER_FEATURE_GRANT | KVXFER_FEATURE_NOTE |
+			    KVXFER_FEATURE_RDMA;
 	cmd->out_boot_id = kvx_boot_id;
 	cmd->out_epoch = agent->epoch;
 	cmd->out_agent_id = agent->id;

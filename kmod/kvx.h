@@ -16,6 +16,29 @@
  * kvx_pools_lock (mutex, pool.c)
  *	The table of pools and the hash of their names. Process context only.
  *
+ * kvx_peers_lock (mutex, peer.c)
+ *	The table of peers. Their connect works, which are waited for under it, do not take it.
+ *	Process context only.
+ *
+ * kvx_rail.adopt (mutex, rail.c)
+ *	Held while a link of a rail is begun, or the rail is closed for more. Taken in the
+ *	connection manager's handlers. Process context only.
+ *
+ * kvx_peer.rx_lock (mutex, msg.c)
+ *	Held while a numbered frame is taken. What waits for a device is not done under it: the
+ *	device tells where this is taken. Process context only.
+ *
+ * kvx_share.lock (mutex, serve.c)
+ *	By which devices peers reach a grant. Held while a device makes keys, so it is never taken
+ *	where devices tell that they have done something. Process context only.
+ *
+ * kvx_serve_lock (mutex, serve.c)
+ *	Who has which grant. Process context only.
+ *
+ * kvx_pool.dev_maps_lock, kvx_map.lock, kvx_dev.lock, kvx_devs_lock (mutexes, rdma/)
+ *	How devices see a pool; what reads on iWARP write through, held while a device makes keys;
+ *	what a device reaches; which devices there are. Process context only.
+ *
  * kvx_export.lock (mutex, dmabuf.c)
  *	Who has attached a dma-buf of a pool. Taken inside the dma-buf's reservation lock when it is
  *	mapped for a device, without it when a device comes or goes or the CPU begins and ends; no
@@ -50,6 +73,15 @@
  *	Which copies wait for a CPU; the bytes that one CPU writes. Neither is taken inside another
  *	lock of ours. Process context only.
  *
+ * kvx_peer.flow_lock (spinlock, rdma/flow.c)
+ *	What waits for a lane to a peer, and how much of each is on its way. Nothing is taken
+ *	inside. Process context only.
+ *
+ * kvx_peer.lock, kvx_remote.lock, kvx_lane.lock, kvx_rail.lock, kvx_link.lock (spinlocks)
+ *	What is known of a peer, with its rails and the frames that go to it; a layout of a peer's;
+ *	a lane's room; how far a rail has come; and whether a queue pair may be posted on. Process
+ *	context only: completions are told by workers.
+ *
  * DOC: Lifetimes
  *
  * struct kvx_agent
@@ -70,6 +102,18 @@
  * struct kvx_xfer
  *	A kref, see xfer.c. It holds its agent, layouts and grants; its agent's table holds it until
  *	it is released, and the agent's closing releases all. Each run holds it, too.
+ *
+ * struct kvx_peer
+ *	A kref. The table holds one reference; rails, remotes, what is served and flows hold others.
+ *
+ * struct kvx_rail
+ *	A kref, the first its own until it has ended: then its device does nothing for it any more.
+ *
+ * struct kvx_remote
+ *	A kref: of its peer's table and of its layout. The layout's end takes it from the table.
+ *
+ * struct kvx_dev
+ *	A kref. Its removal waits for its users, which rails are.
  *
  * struct kvx_note
  *	Has one owner at a time, and holds its sender and its receiver.

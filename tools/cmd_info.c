@@ -21,6 +21,7 @@ static const struct {
 	{ KVXFER_FEATURE_XFER, "xfer" },
 	{ KVXFER_FEATURE_GRANT, "grant" },
 	{ KVXFER_FEATURE_NOTE, "note" },
+	{ KVXFER_FEATURE_RDMA, "rdma" },
 };
 
 #define NR_FEATURES	ARRAY_SIZE(features)

@@ -356,6 +356,7 @@ struct kvxfer_hdr {
 #define KVXFER_FEATURE_XFER	(1ULL << 4)	/* RING_SETUP to XFER_COST */
 #define KVXFER_FEATURE_GRANT	(1ULL << 5)	/* GRANT to LAYOUT_FORGET */
 #define KVXFER_FEATURE_NOTE	(1ULL << 6)	/* NOTE_SEND, NOTE_RECV */
+#define KVXFER_FEATURE_RDMA	(1ULL << 7)	/* other nodes; NODE_ADDRESSES */
 
 /**
  * struct kvxfer_query - ioctl(KVXFER_IOC_QUERY): this kernel, and the agent that asks

@@ -9,8 +9,8 @@
  *	./prefill_decode decode HOST PORT		on the other
  *
  * The two know of each other by a socket only. What goes over it is the metadata of prefill's
- * layout, some hundred bytes, and the numbers of the blocks; between nodes the blocks go by RDMA. The layouts differ: prefill has one
- * tensor for all, decode one for each layer, with K and V apart.
+ * layout, some hundred bytes, and the numbers of the blocks; between nodes the blocks go by RDMA.
+ * The layouts differ: prefill has one tensor for all, decode one for each layer, with K and V apart.
  */
 #include <inttypes.h>
 #include <netdb.h>
@@ -200,8 +200,9 @@ static int be_decode(int sock)
 		ns += result.end_ns - result.post_ns;
 		show_progress(done + nr, offer.nr);
 	}
-	printf("decode: %" PRIu64 " bytes from %s, %u regions of %d KiB, in %.1f ms (%.0f MB/s), by %s\n",
-	       bytes, info.name, offer.nr * 2 * LAYERS, REGION >> 10, ns / 1e6, bytes * 1e3 / ns,
+	printf("decode: %" PRIu64 " bytes from %s, %u regions of %d KiB, in %.1f ms (%.0f MB/s), "
+	       "by %s\n", bytes, info.name, offer.nr * 2 * LAYERS, REGION >> 10, ns / 1e6,
+	       bytes * 1e3 / ns,
 	       result.path == KVX_PATH_LOCAL ? "a local copy" : "RDMA");
 
 	for (uint32_t b = 0; b < offer.nr; b++) {
@@ -251,7 +252,7 @@ static int meet(const char *host, const char *port)
 	return sock;
 }
 
-static int usage(const char *name)
+static int explain(const char *name)
 {
 	fprintf(stderr,
 		"usage: %s [BLOCKS]   (1 to %d, of 2 MiB each)\n"
@@ -270,7 +271,7 @@ int main(int argc, char **argv)
 	pid_t pid;
 
 	if (!blocks || blocks > BLOCKS_MAX)
-		return usage(argv[0]);
+		return explain(argv[0]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (is_prefill) {
 		be_prefill(meet(NULL, argv[2]), blocks);
