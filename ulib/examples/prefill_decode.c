@@ -10,7 +10,7 @@
  *
  * The two know of each other by a socket only. What goes over it is the metadata of prefill's
  * layout, some hundred bytes, and the numbers of the blocks; between nodes the blocks go by RDMA.
- * The layouts differ: prefill has one tensor for all, decode one for each layer, with K and V apart.
+ * The layouts differ: prefill has one tensor for all, decode one for each layer, K and V apart.
  */
 #include <inttypes.h>
 #include <netdb.h>
@@ -200,9 +200,9 @@ static int be_decode(int sock)
 		ns += result.end_ns - result.post_ns;
 		show_progress(done + nr, offer.nr);
 	}
-	printf("decode: %" PRIu64 " bytes from %s, %u regions of %d KiB, in %.1f ms (%.0f MB/s), "
-	       "by %s\n", bytes, info.name, offer.nr * 2 * LAYERS, REGION >> 10, ns / 1e6,
-	       bytes * 1e3 / ns,
+	printf("decode: %" PRIu64 " bytes from %s, %u regions of %d KiB, ", bytes, info.name,
+	       offer.nr * 2 * LAYERS, REGION >> 10);
+	printf("in %.1f ms (%.0f MB/s), by %s\n", ns / 1e6, bytes * 1e3 / ns,
 	       result.path == KVX_PATH_LOCAL ? "a local copy" : "RDMA");
 
 	for (uint32_t b = 0; b < offer.nr; b++) {
