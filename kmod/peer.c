@@ -764,7 +764,8 @@ int kvx_peers_init(void)
 	int err;
 
 	kvx_peers_leaving = false;
-	kvx_peer_wq = alloc_workqueue("kvxfer_peer", WQ_UNBOUND, 0);
+	/* Where devices tell that they are done, one may wait for what is done here. */
+	kvx_peer_wq = alloc_workqueue("kvxfer_peer", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!kvx_peer_wq)
 		return -ENOMEM;
 	err = kvx_rails_init();

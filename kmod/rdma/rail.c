@@ -645,7 +645,7 @@ enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_
  */
 int kvx_rails_init(void)
 {
-	kvx_rail_wq = alloc_workqueue("kvxfer_rail", WQ_UNBOUND, 0);
+	kvx_rail_wq = alloc_workqueue("kvxfer_rail", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	return kvx_rail_wq ? 0 : -ENOMEM;
 }
 
