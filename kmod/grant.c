@@ -158,12 +158,12 @@ static void kvx_grants_prune(struct kvx_registered *reg)
 		if (now < grant->expires_ns)
 			continue;
 		list_move(&grant->link, &over);
-		reg->nr_grants--;
 	}
 	/* While it is not empty it would be taken for listed. */
 	while (!list_empty(&over)) {
 		grant = list_first_entry(&over, struct kvx_grant, link);
 		list_del_init(&grant->link);
+		reg->nr_grants--;
 		spin_unlock(&reg->grants_lock);
 		kvx_grant_put(grant);
 		spin_lock(&reg->grants_lock);

@@ -109,7 +109,7 @@ void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg)
 		kvx_msg_free(msg);
 		/* What is lost cannot be made good. */
 		if (many)
-			kvx_peer_give_up(peer);
+			kvx_peer_give_up(peer, -EPROTO);
 		return;
 	}
 	msg->head.seq = cpu_to_le64(++peer->tx_seq);

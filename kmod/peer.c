@@ -199,6 +199,18 @@ static struct kvx_address *__kvx_peer_address(struct kvx_peer *peer,
 	return NULL;
 }
 
+static struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer)
+{
+	struct kvx_address *address;
+
+	lockdep_assert_held(&peer->lock);
+	if (peer->nr_addresses == KVX_PEER_ADDRESSES_MAX)
+		return NULL;
+	address = &peer->addresses[peer->nr_addresses++];
+	*address = (struct kvx_address){};
+	return address;
+}
+
 /**
  * kvx_peer_want() - somebody wants to be connected
  * @peer: with whom; kvx_peer_unwant() must follow
@@ -219,15 +231,18 @@ int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresse
 		err = -ESTALE;
 	for (i = 0; i < nr && !err; i++) {
 		address = __kvx_peer_address(peer, &addresses[i]);
-		if (!address && peer->nr_addresses < KVX_PEER_ADDRESSES_MAX)
-			address = &peer->addresses[peer->nr_addresses++];
+		if (!address)
+			address = __kvx_peer_add_address(peer);
 		if (!address) {
 			err = -ENOSPC;
 			break;
 		}
-		/* Where it has been met is its address, whatever a program says of it. */
-		if (!address->proven)
+		/* Where it was asked and met is its address, whatever a program says of it. */
+		if (!address->proven || address->passive) {
 			address->addr = addresses[i];
+			address->passive = false;
+			address->proven = false;
+		}
 		/* Whoever asks anew does not wait for what was decided before. */
 		address->other_node = false;
 		address->next = jiffies;
@@ -238,6 +253,19 @@ int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresse
 	if (!err)
 		mod_delayed_work(kvx_peer_wq, &peer->connect, 0);
 	return err;
+}
+
+/**
+ * kvx_peer_want_too() - somebody else wants what is wanted already
+ * @peer: the peer; kvx_peer_unwant() must follow
+ *
+ * Context: process.
+ */
+void kvx_peer_want_too(struct kvx_peer *peer)
+{
+	spin_lock(&peer->lock);
+	peer->wanted++;
+	spin_unlock(&peer->lock);
 }
 
 /**
@@ -259,37 +287,37 @@ void kvx_peer_unwant(struct kvx_peer *peer)
 	spin_unlock(&peer->lock);
 }
 
-static struct kvx_address *kvx_peer_next_address(struct kvx_peer *peer, u32 i)
+/* Is there something to be asked at the address in place @i, now? */
+static bool kvx_peer_next_address(struct kvx_peer *peer, u32 i, struct sockaddr_storage *addr)
 {
-	struct kvx_address *address = NULL;
+	bool now = false;
 
 	spin_lock(&peer->lock);
 	if (peer->wanted && !peer->gone && i < peer->nr_addresses &&
 	    !peer->addresses[i].passive && !peer->addresses[i].rail &&
-	    time_after_eq(jiffies, peer->addresses[i].next))
-		address = &peer->addresses[i];
+	    time_after_eq(jiffies, peer->addresses[i].next)) {
+		*addr = peer->addresses[i].addr;
+		now = true;
+		/* Should nothing come of it. */
+		peer->addresses[i].next = jiffies + msecs_to_jiffies(KVX_BACKOFF_MAX_MS / 5);
+	}
 	spin_unlock(&peer->lock);
-	return address;
+	return now;
 }
 
 static void kvx_peer_connect(struct work_struct *work)
 {
 	struct kvx_peer *peer = container_of(to_delayed_work(work), struct kvx_peer, connect);
-	struct kvx_address *address;
+	struct sockaddr_storage addr;
 	unsigned long next = 0;
 	bool again = false;
 	u32 i;
 
 	if (READ_ONCE(peer->broken))
-		kvx_peer_gone(peer, -EPROTO);
-	for (i = 0; i < KVX_PEER_ADDRESSES_MAX; i++) {
-		address = kvx_peer_next_address(peer, i);
-		if (address && !kvx_rail_connect(peer, address)) {
-			spin_lock(&peer->lock);
-			address->next = jiffies + msecs_to_jiffies(KVX_BACKOFF_MAX_MS / 5);
-			spin_unlock(&peer->lock);
-		}
-	}
+		kvx_peer_gone(peer, peer->broken);
+	for (i = 0; i < KVX_PEER_ADDRESSES_MAX; i++)
+		if (kvx_peer_next_address(peer, i, &addr))
+			kvx_rail_connect(peer, &addr);
 	spin_lock(&peer->lock);
 	for (i = 0; i < peer->nr_addresses && peer->wanted && !peer->gone; i++) {
 		if (peer->addresses[i].rail || peer->addresses[i].passive)
@@ -372,15 +400,14 @@ static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct 
  * kvx_peer_rail_new() - there is to be another rail
  * @peer: with whom
  * @rail: the rail, which is the peer's until kvx_peer_rail_ended()
- * @address: where it goes, if we ask; NULL if the other does
  *
  * Context: process.
  * Return: KVXFER_REFUSAL_NONE, or why not.
  */
-enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail,
-				      struct kvx_address *address)
+enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail)
 {
 	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
+	struct kvx_address *address;
 	struct kvx_rail *other;
 	u32 nr = 0;
 
@@ -399,6 +426,7 @@ enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *ra
 	}
 	if (!refusal) {
 		list_add_tail(&rail->link, &peer->rails);
+		address = rail->active ? __kvx_peer_address(peer, &rail->dst) : NULL;
 		if (address)
 			address->rail = rail;
 	}
@@ -441,10 +469,11 @@ void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name)
 	peer->refusal = KVXFER_REFUSAL_NONE;
 	memcpy(peer->name, name, sizeof(peer->name));
 	address = __kvx_peer_address(peer, &rail->dst);
-	if (!address && peer->nr_addresses < KVX_PEER_ADDRESSES_MAX) {
+	if (!address) {
+		address = __kvx_peer_add_address(peer);
 		/* At which port it can be asked we have not been told. */
-		address = &peer->addresses[peer->nr_addresses++];
-		*address = (struct kvx_address){ .addr = rail->dst, .passive = true };
+		if (address)
+			*address = (struct kvx_address){ .addr = rail->dst, .passive = true };
 	}
 	if (address) {
 		address->attempts = 0;
@@ -493,14 +522,18 @@ static bool __kvx_rail_met_other(const struct kvx_rail *rail)
  */
 static bool __kvx_peer_is_lost(struct kvx_peer *peer, bool proven)
 {
-	bool lost = peer->nr_addresses;
-	u32 i;
+	bool lost = true;
+	u32 i, asked = 0;
 
 	lockdep_assert_held(&peer->lock);
-	for (i = 0; i < peer->nr_addresses; i++)
+	for (i = 0; i < peer->nr_addresses; i++) {
+		if (peer->addresses[i].passive)
+			continue;
+		asked++;
 		lost &= peer->addresses[i].other_node && !peer->addresses[i].rail &&
 			(!proven || peer->addresses[i].proven);
-	return lost && !peer->nr_ready;
+	}
+	return lost && asked && !peer->nr_ready;
 }
 
 /**
@@ -524,13 +557,14 @@ bool kvx_peer_is_lost(struct kvx_peer *peer)
 static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 {
 	struct kvx_address *address = __kvx_peer_address(peer, &rail->dst);
-	u32 ms = KVX_BACKOFF_MIN_MS;
+	u32 ms = KVX_BACKOFF_MIN_MS, i;
 
 	lockdep_assert_held(&peer->lock);
+	for (i = 0; i < peer->nr_addresses; i++)
+		if (peer->addresses[i].rail == rail)
+			peer->addresses[i].rail = NULL;
 	if (!address)
 		return;
-	if (address->rail == rail)
-		address->rail = NULL;
 	address->error = rail->error;
 	address->refusal = rail->refusal;
 	address->other_node = __kvx_rail_met_other(rail);
@@ -561,7 +595,7 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 		peer->error = rail->error;
 		peer->refusal = rail->refusal;
 	}
-	gone = !peer->gone && (peer->broken || __kvx_peer_is_lost(peer, true));
+	gone = !peer->gone && __kvx_peer_is_lost(peer, true);
 	again = peer->wanted && !peer->gone && !READ_ONCE(kvx_peers_leaving);
 	if (again && !gone)
 		mod_delayed_work(kvx_peer_wq, &peer->connect,
@@ -570,7 +604,7 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 	pr_debug("node %016llx: a connection is over: %d, refusal %d\n", peer->boot_id,
 		 rail->error, rail->refusal);
 	if (gone)
-		kvx_peer_gone(peer, -ESTALE);
+		kvx_peer_give_up(peer, -ESTALE);
 	kvx_peer_pump(peer);
 	kvx_flows_kick(peer);
 	wake_up_all(&peer->wait);
@@ -701,15 +735,17 @@ void kvx_peer_gone(struct kvx_peer *peer, int error)
 }
 
 /**
- * kvx_peer_give_up() - they cannot understand each other any more
- * @peer: the peer; its connect work does the rest
+ * kvx_peer_give_up() - it is to go for good
+ * @peer: the peer; its connect work does that
+ * @error: why: a negative errno
  *
  * Context: process.
  */
-void kvx_peer_give_up(struct kvx_peer *peer)
+void kvx_peer_give_up(struct kvx_peer *peer, int error)
 {
 	spin_lock(&peer->lock);
-	peer->broken = true;
+	if (!peer->broken)
+		WRITE_ONCE(peer->broken, error);
 	if (!READ_ONCE(kvx_peers_leaving))
 		mod_delayed_work(kvx_peer_wq, &peer->connect, 0);
 	spin_unlock(&peer->lock);
@@ -736,7 +772,7 @@ void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr)
 				continue;
 			spin_lock(&peer->lock);
 			address = __kvx_peer_address(peer, addr);
-			if (address && address->proven && !peer->gone) {
+			if (address && address->proven && !peer->gone && !peer->broken) {
 				kref_get(&peer->ref);
 				old = peer;
 			}
@@ -744,7 +780,7 @@ void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr)
 		}
 		mutex_unlock(&kvx_peers_lock);
 		if (old) {
-			kvx_peer_gone(old, -ESTALE);
+			kvx_peer_give_up(old, -ESTALE);
 			kvx_peer_put(old);
 		}
 	} while (old);
@@ -801,8 +837,11 @@ void kvx_peers_exit(void)
 	flush_workqueue(kvx_peer_wq);
 	hash_for_each_safe(kvx_peers, b, next, peer, hash) {
 		cancel_delayed_work_sync(&peer->connect);
+		/* Devices come and go still, and parameters are set, and then all are gone through. */
+		mutex_lock(&kvx_peers_lock);
 		hash_del(&peer->hash);
 		kvx_nr_peers--;
+		mutex_unlock(&kvx_peers_lock);
 		kvx_peer_put(peer);
 	}
 	kvx_rails_exit();

@@ -96,7 +96,7 @@ struct kvx_address {
  * @name: what it calls itself; under @lock
  * @lock: for what follows, to @rx_seq
  * @gone: it will not come back: it was started anew, or we go
- * @broken: frames were lost: it has to be given up
+ * @broken: why it is to go for good, which its connect work sees to: a negative errno; or 0
  * @addresses: where it can be asked
  * @nr_addresses: how many
  * @wanted: how many want to be connected
@@ -132,7 +132,7 @@ struct kvx_peer {
 	char name[KVXFER_NAME_MAX];
 	spinlock_t lock;		/* see above */
 	bool gone;
-	bool broken;
+	int broken;
 	struct kvx_address addresses[KVX_PEER_ADDRESSES_MAX];
 	u32 nr_addresses;
 	u32 wanted;
@@ -169,6 +169,7 @@ struct kvx_peer *kvx_peer_find(u64 boot_id);
 struct kvx_peer *kvx_peer_get(u64 boot_id);
 void kvx_peer_put(struct kvx_peer *peer);
 int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresses, u32 nr);
+void kvx_peer_want_too(struct kvx_peer *peer);
 void kvx_peer_unwant(struct kvx_peer *peer);
 void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err);
 void kvx_peer_gone(struct kvx_peer *peer, int error);
@@ -185,8 +186,7 @@ void kvx_msg_gone(struct kvx_msg *msg);
 void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg);
 
 /* peer.c, for rail.c */
-enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail,
-				      struct kvx_address *address);
+enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail);
 void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name);
 void kvx_peer_rail_ending(struct kvx_rail *rail);
 void kvx_peer_rail_ended(struct kvx_rail *rail);
@@ -196,7 +196,7 @@ void kvx_peer_pump(struct kvx_peer *peer);
 u64 kvx_peer_rx_seq(struct kvx_peer *peer);
 struct kvx_rail *kvx_peer_rail_after(struct kvx_peer *peer, struct kvx_rail *before);
 bool kvx_peer_is_lost(struct kvx_peer *peer);
-void kvx_peer_give_up(struct kvx_peer *peer);
+void kvx_peer_give_up(struct kvx_peer *peer, int error);
 void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr);
 struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *dev);
 

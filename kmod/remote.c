@@ -298,11 +298,8 @@ static bool kvx_remote_known(struct kvx_remote *remote, struct kvx_registered *r
 		remote->state = KVX_REMOTE_KNOWN;
 	spin_unlock(&remote->lock);
 	/* Those that come later ask by themselves. */
-	rail = kvx_peer_rail_on(remote->peer, NULL);
-	if (rail) {
+	for (rail = NULL; (rail = kvx_peer_rail_after(remote->peer, rail));)
 		kvx_remote_want_keys(remote, rail->their_dev);
-		kvx_rail_put(rail);
-	}
 	wake_up_all(&remote->peer->wait);
 	return true;
 }
@@ -573,8 +570,10 @@ static bool __kvx_remote_has_keys(struct kvx_remote *remote, int *err)
 	lockdep_assert_held(&remote->lock);
 	*err = 0;
 	list_for_each_entry(keys, &remote->keys, link) {
-		if (!keys->error && keys->total && keys->got == keys->total)
+		if (!keys->error && keys->total && keys->got == keys->total) {
+			*err = 0;
 			return true;
+		}
 		if (keys->error)
 			*err = keys->error;
 		else

@@ -119,6 +119,7 @@ void kvx_flow_posted(struct kvx_flow *flow, u32 nr)
 {
 	spin_lock(&flow->peer->flow_lock);
 	flow->busy += nr;
+	flow->posted += nr;
 	spin_unlock(&flow->peer->flow_lock);
 }
 
@@ -141,6 +142,7 @@ void kvx_flow_retire(struct kvx_flow *flow, u32 nr, u64 bytes, struct list_head 
 
 	spin_lock(&peer->flow_lock);
 	flow->busy -= nr;
+	flow->posted -= nr;
 	flow->bytes += bytes;
 	if (error && !flow->error) {
 		WRITE_ONCE(flow->error, error);
@@ -373,7 +375,9 @@ static void kvx_flow_stuck(struct work_struct *work)
 {
 	struct kvx_flow *flow = container_of(to_delayed_work(work), struct kvx_flow, stuck);
 
-	kvx_peer_fail_rails(flow->peer, NULL, -ETIMEDOUT);
+	/* What is only being prepared is no peer's fault. */
+	if (READ_ONCE(flow->posted))
+		kvx_peer_fail_rails(flow->peer, NULL, -ETIMEDOUT);
 }
 
 static void kvx_flow_stop(struct kvx_job *job)
@@ -419,6 +423,8 @@ struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *
 		return NULL;
 	kref_get(&remote->peer->ref);
 	flow->peer = remote->peer;
+	/* Whatever becomes of the import that it came from. */
+	kvx_peer_want_too(flow->peer);
 	flow->remote = remote;
 	flow->local = local;
 	flow->way = write ? KVX_WAY_WRITE : KVX_WAY_READ;
@@ -451,6 +457,7 @@ void kvx_flow_free(struct kvx_flow *flow)
 {
 	if (!flow)
 		return;
+	kvx_peer_unwant(flow->peer);
 	kvx_peer_put(flow->peer);
 	kfree(flow);
 }

@@ -71,8 +71,9 @@ static void kvx_lane_retire(struct kvx_lane *lane, u32 end)
 		bytes += slot->bytes;
 		nr++;
 		spin_lock(&lane->lock);
-		lane->tail++;
 		lane->bytes -= slot->bytes;
+		/* From then on it may be filled anew. */
+		smp_store_release(&lane->tail, lane->tail + 1);
 		spin_unlock(&lane->lock);
 	}
 	if (flow)
@@ -390,7 +391,8 @@ int kvx_lane_fill(struct kvx_lane *lane, struct kvx_flow *flow, u32 budget)
 
 	if (!keys)
 		return -EAGAIN;
-	room = KVX_LANE_SENDS - (lane->head - READ_ONCE(lane->tail));
+	/* Whoever retired a slot has read what it wanted of it. */
+	room = KVX_LANE_SENDS - (lane->head - smp_load_acquire(&lane->tail));
 	budget = clamp(READ_ONCE(lane_bytes), 1U, budget);
 	while (nr < room && bytes < budget && !READ_ONCE(flow->job.stop) &&
 	       !READ_ONCE(flow->error)) {

@@ -33,6 +33,7 @@ enum kvx_way {
  * @link: among those that wait for a lane, or for something else; under the peer's flow_lock, as
  * is what follows to @error
  * @busy: how many work requests are on their way, and who works with it
+ * @posted: how many of those are work requests
  * @taken: somebody works with it: it is in no list, and @cursor and @rest are that one's
  * @exhausted: there is nothing left but @redo
  * @running: it has begun and has not ended
@@ -53,6 +54,7 @@ struct kvx_flow {
 	enum kvx_way way;
 	struct list_head link;
 	u32 busy;
+	u32 posted;
 	bool taken;
 	bool exhausted;
 	bool running;

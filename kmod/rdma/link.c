@@ -256,6 +256,9 @@ int kvx_link_register(struct kvx_link *link, struct ib_mr **mrs, u32 nr, int acc
 			wait_for_completion(&link->reg_done);
 		}
 		err = link->reg_status == IB_WC_SUCCESS ? 0 : -EIO;
+		/* What was flushed was not the cause; but the connection is over. */
+		if (err)
+			kvx_rail_fail(link->rail, err, KVXFER_REFUSAL_NONE);
 	}
 	mutex_unlock(&link->reg_lock);
 	kfree(wrs);

@@ -361,8 +361,9 @@ static void kvx_rail_step(struct kvx_rail *rail)
 	if (rail->state == KVX_RAIL_GREETING && !rail->hello_sent &&
 	    (rail->active || READ_ONCE(rail->hello_came))) {
 		/* On iWARP it is who asked that has to speak first. */
-		rail->hello_sent = true;
 		kvx_rail_hello(rail);
+		/* Now something else may follow it. */
+		WRITE_ONCE(rail->hello_sent, true);
 	}
 	if (rail->state == KVX_RAIL_GREETING && READ_ONCE(rail->hello_came)) {
 		kvx_rail_set_state(rail, KVX_RAIL_LANES);
@@ -431,7 +432,7 @@ static void kvx_rail_timer(struct work_struct *work)
 	 * siw does not look at what comes while it is about to accept, until something else comes:
 	 * what was said first would be heard never.
 	 */
-	nudge = !ready && rail->hello_sent;
+	nudge = !ready && READ_ONCE(rail->hello_sent);
 	if (ready && !rail->asked && silent >= msecs_to_jiffies(beat_ms)) {
 		rail->asked = true;
 		ask = true;
@@ -478,27 +479,28 @@ static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, bool active, u32 nr_
 /**
  * kvx_rail_connect() - ask another node
  * @peer: which
- * @address: where; it is the rail's until that has ended
+ * @dst: where
+ *
+ * If a rail comes of it, the peer will be told of its end.
  *
  * Context: process, may sleep.
- * Return: true when a rail is under way, which the peer will be told the end of.
  */
-bool kvx_rail_connect(struct kvx_peer *peer, struct kvx_address *address)
+void kvx_rail_connect(struct kvx_peer *peer, const struct sockaddr_storage *dst)
 {
 	struct kvx_rail *rail;
 	int err;
 
 	rail = kvx_rail_new(peer, true, clamp(lanes, 2U, (unsigned int)KVX_LANES_MAX));
 	if (!rail)
-		return false;
+		return;
 	rail->nonce = get_random_u64();
-	rail->dst = address->addr;
+	rail->dst = *dst;
 	/* Who is told of it may end it at once. */
 	kref_get(&rail->ref);
-	if (kvx_peer_rail_new(peer, rail, address)) {
+	if (kvx_peer_rail_new(peer, rail)) {
 		kvx_rail_put(rail);
 		kvx_rail_put(rail);
-		return false;
+		return;
 	}
 	mutex_lock(&rail->adopt);
 	err = rail->closed ? -ECONNABORTED : kvx_link_connect(&rail->links[0]);
@@ -508,7 +510,6 @@ bool kvx_rail_connect(struct kvx_peer *peer, struct kvx_address *address)
 	if (err)
 		kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);
 	kvx_rail_put(rail);
-	return true;
 }
 
 /**
@@ -591,7 +592,7 @@ static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma
 	rail->src = id->route.addr.src_addr;
 	rail->dst = id->route.addr.dst_addr;
 	kref_get(&rail->ref);
-	refusal = kvx_peer_rail_new(peer, rail, NULL);
+	refusal = kvx_peer_rail_new(peer, rail);
 	if (refusal) {
 		kvx_rail_put(rail);
 		kvx_rail_put(rail);

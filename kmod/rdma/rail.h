@@ -9,7 +9,6 @@
 
 #define KVX_LANES_MAX	8
 
-struct kvx_address;
 struct kvx_msg;
 
 /**
@@ -117,7 +116,7 @@ enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_
 				   const struct rdma_conn_param *asked);
 
 /* rail.c, for peer.c */
-bool kvx_rail_connect(struct kvx_peer *peer, struct kvx_address *address);
+void kvx_rail_connect(struct kvx_peer *peer, const struct sockaddr_storage *dst);
 void kvx_rail_put(struct kvx_rail *rail);
 struct kvx_dev *kvx_rail_use_dev(struct kvx_rail *rail);
 bool __kvx_rail_post(struct kvx_rail *rail, struct kvx_msg *msg, u64 ack);

@@ -31,15 +31,21 @@ static inline void shell(const char *format, ...)
 		FAIL("this failed: %s", command);
 }
 
+static inline void said(char *path, size_t room, int who)
+{
+	snprintf(path, room, "/run/lab/%s.%d.%d", program_invocation_short_name, two_steps, who);
+}
+
 /* Leave bytes for the other; in the same step it calls hear(). */
 static inline void tell(const void *bytes, size_t nr)
 {
-	char path[64], final[64];
+	char path[128], final[128];
 	FILE *f;
 
 	two_steps++;
-	snprintf(path, sizeof(path), "/run/lab/new.%d.%d", two_steps, node());
-	snprintf(final, sizeof(final), "/run/lab/said.%d.%d", two_steps, node());
+	/* Several programs run one after the other, each with steps of its own. */
+	snprintf(path, sizeof(path), "/run/lab/new.%d", node());
+	said(final, sizeof(final), node());
 	f = fopen(path, "w");
 	CHECK(f);
 	CHECK_EQ(fwrite(bytes, 1, nr, f), nr);
@@ -50,12 +56,12 @@ static inline void tell(const void *bytes, size_t nr)
 /* What the other has left in this step; as much as there is room for. */
 static inline size_t hear(void *bytes, size_t room)
 {
-	char path[64];
+	char path[128];
 	size_t nr;
 	FILE *f;
 
 	two_steps++;
-	snprintf(path, sizeof(path), "/run/lab/said.%d.%d", two_steps, 3 - node());
+	said(path, sizeof(path), 3 - node());
 	/* A file system of the host tells nobody that a file has come. */
 	for (int i = 0; !(f = fopen(path, "r")); i++) {
 		if (i == 60000)
