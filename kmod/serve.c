@@ -56,6 +56,7 @@ struct kvx_share {
 /**
  * struct kvx_served - a layout that a peer has
  * @ref: of the table and the list, and of whoever works for it
+ * @inside: it is in there, and inside of the gates; under kvx_serve_lock
  * @link: in the share's list; under kvx_serve_lock
  * @peer: who, with a reference
  * @id: by which the peer speaks of it
@@ -64,6 +65,7 @@ struct kvx_share {
  */
 struct kvx_served {
 	struct kref ref;
+	bool inside;
 	struct list_head link;
 	struct kvx_peer *peer;
 	u32 id;
@@ -263,8 +265,10 @@ static void kvx_served_leave(struct kvx_served *served)
 static bool __kvx_served_out(struct kvx_served *served)
 {
 	lockdep_assert_held(&kvx_serve_lock);
-	if (list_empty(&served->link))
+	/* Not by the link: who has taken it out may have put it into a list of its own. */
+	if (!served->inside)
 		return false;
+	served->inside = false;
 	list_del_init(&served->link);
 	xa_erase(&served->peer->served, served->id);
 	served->peer->nr_served--;
@@ -451,6 +455,7 @@ static int __kvx_serve_enter(struct kvx_served *served)
 		goto err_leave;
 	}
 	served->peer->nr_served++;
+	served->inside = true;
 	list_add(&served->link, &grant->share->served);
 	return 0;
 
@@ -681,7 +686,7 @@ static struct kvx_window *__kvx_share_window(struct kvx_served *served, struct k
 
 	lockdep_assert_held(&share->lock);
 	mutex_lock(&kvx_serve_lock);
-	out = list_empty(&served->link);
+	out = !served->inside;
 	mutex_unlock(&kvx_serve_lock);
 	if (out || share->cut)
 		return ERR_PTR(-ESTALE);
