@@ -690,44 +690,6 @@ void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int e
 	spin_unlock(&peer->lock);
 }
 
-static bool kvx_peer_has_failing(struct kvx_peer *peer)
-{
-	struct kvx_rail *rail;
-	bool failing = false;
-
-	spin_lock(&peer->lock);
-	list_for_each_entry(rail, &peer->rails, link)
-		failing |= READ_ONCE(rail->failed);
-	spin_unlock(&peer->lock);
-	return failing;
-}
-
-/**
- * kvx_peer_end_sending() - a device that still sends what it must not any more is to be stopped
- * @peer: to whom it may send
- *
- * When a key is gone, devices do nothing by it any more; but siw goes on with an answer that it has
- * begun, until the queue pair is gone. So its connections are ended, and made anew.
- *
- * Context: process, may sleep. Not where rails are ended, nor where devices tell of completions.
- */
-void kvx_peer_end_sending(struct kvx_peer *peer)
-{
-	struct kvx_rail *rail;
-	bool siw = false;
-
-	spin_lock(&peer->lock);
-	list_for_each_entry(rail, &peer->rails, link) {
-		if (!rail->siw)
-			continue;
-		kvx_rail_fail(rail, -ECONNRESET, KVXFER_REFUSAL_NONE);
-		siw = true;
-	}
-	spin_unlock(&peer->lock);
-	if (siw)
-		wait_event(peer->wait, !kvx_peer_has_failing(peer));
-}
-
 /**
  * kvx_peers_fail_dev() - a device is going
  * @dev: which nobody new uses
@@ -875,7 +837,7 @@ void kvx_peers_exit(void)
 	flush_workqueue(kvx_peer_wq);
 	hash_for_each_safe(kvx_peers, b, next, peer, hash) {
 		cancel_delayed_work_sync(&peer->connect);
-		/* Devices come and go still, parameters are set: then all are gone through. */
+		/* Devices come and go still, and parameters are set, and then all are gone through. */
 		mutex_lock(&kvx_peers_lock);
 		hash_del(&peer->hash);
 		kvx_nr_peers--;

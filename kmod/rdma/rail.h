@@ -33,7 +33,6 @@ enum kvx_rail_state {
  * @link: in its peer's list; under the peer's lock
  * @peer: with a reference
  * @active: it is this node that asked
- * @siw: our device is soft-iWARP; set when it is known
  * @boot_id: of the other node; 0 while that is not known
  * @nonce: its name, by who asked
  * @src: our address; none when any will do
@@ -71,7 +70,6 @@ struct kvx_rail {
 	struct list_head link;
 	struct kvx_peer *peer;
 	bool active;
-	bool siw;
 	u64 boot_id;
 	u64 nonce;
 	struct sockaddr_storage src;
