@@ -837,7 +837,7 @@ void kvx_peers_exit(void)
 	flush_workqueue(kvx_peer_wq);
 	hash_for_each_safe(kvx_peers, b, next, peer, hash) {
 		cancel_delayed_work_sync(&peer->connect);
-		/* Devices come and go still, and parameters are set, and then all are gone through. */
+		/* Devices come and go still, parameters are set: then all are gone through. */
 		mutex_lock(&kvx_peers_lock);
 		hash_del(&peer->hash);
 		kvx_nr_peers--;
