@@ -690,6 +690,51 @@ void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int e
 	spin_unlock(&peer->lock);
 }
 
+/* May siw be sending an answer by it? */
+static bool kvx_rail_may_answer(const struct kvx_rail *rail)
+{
+	/* Until the lanes are there nobody asks by them; and one that connects may take minutes. */
+	return rail->siw && kvx_rail_lanes_up(rail);
+}
+
+static bool kvx_peer_still_answers(struct kvx_peer *peer)
+{
+	struct kvx_rail *rail;
+	bool still = false;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link)
+		still |= READ_ONCE(rail->failed) && kvx_rail_may_answer(rail);
+	spin_unlock(&peer->lock);
+	return still;
+}
+
+/**
+ * kvx_peer_end_sending() - a device that still sends what it must not any more is to be stopped
+ * @peer: to whom it may send
+ *
+ * When a key is gone, devices do nothing by it any more; but siw goes on with an answer that it has
+ * begun, until the queue pair is gone. So its connections are ended, and made anew.
+ *
+ * Context: process, may sleep. Not where rails are ended, nor where devices tell of completions.
+ */
+void kvx_peer_end_sending(struct kvx_peer *peer)
+{
+	struct kvx_rail *rail;
+	bool any = false;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link) {
+		if (!kvx_rail_may_answer(rail))
+			continue;
+		kvx_rail_fail(rail, -ECONNRESET, KVXFER_REFUSAL_NONE);
+		any = true;
+	}
+	spin_unlock(&peer->lock);
+	if (any)
+		wait_event(peer->wait, !kvx_peer_still_answers(peer));
+}
+
 /**
  * kvx_peers_fail_dev() - a device is going
  * @dev: which nobody new uses

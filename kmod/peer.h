@@ -172,6 +172,7 @@ int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresse
 void kvx_peer_want_too(struct kvx_peer *peer);
 void kvx_peer_unwant(struct kvx_peer *peer);
 void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err);
+void kvx_peer_end_sending(struct kvx_peer *peer);
 void kvx_peer_gone(struct kvx_peer *peer, int error);
 void kvx_peers_try(void);
 void kvx_peers_kick(void);

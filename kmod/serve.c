@@ -304,6 +304,8 @@ static void __kvx_serve_cut(struct kvx_share *share)
 	}
 	mutex_unlock(&kvx_serve_lock);
 	kvx_share_drop_windows(share, true);
+	list_for_each_entry(served, &out, link)
+		kvx_peer_end_sending(served->peer);
 	list_for_each_entry_safe(served, next, &out, link) {
 		msg = kvx_msg_new(KVX_FRAME_REVOKED, sizeof(msg->id));
 		if (msg) {

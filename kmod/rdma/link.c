@@ -308,6 +308,7 @@ static int kvx_link_setup(struct kvx_link *link, struct rdma_cm_id *id)
 	/* Either its removal finds that we use it, or we find that it is being removed. */
 	if (!link->dev || kvx_dev_is_going(link->dev))
 		return -ENODEV;
+	link->rail->siw = id->device->ops.driver_id == RDMA_DRIVER_SIW;
 	/* A rail is of one device at each end: keys are. */
 	if (link->index && link->dev != link->rail->links[0].dev)
 		return -EXDEV;

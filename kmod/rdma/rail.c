@@ -333,7 +333,14 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
  * --- its life -----------------------------------------------------------------------------------
  */
 
-static bool kvx_rail_lanes_up(const struct kvx_rail *rail)
+/**
+ * kvx_rail_lanes_up() - are all its lanes connected?
+ * @rail: the rail
+ *
+ * Context: any.
+ * Return: true when they are, or were.
+ */
+bool kvx_rail_lanes_up(const struct kvx_rail *rail)
 {
 	u32 i;
 

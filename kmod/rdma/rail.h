@@ -33,6 +33,7 @@ enum kvx_rail_state {
  * @link: in its peer's list; under the peer's lock
  * @peer: with a reference
  * @active: it is this node that asked
+ * @siw: our device is soft-iWARP; set when it is known
  * @boot_id: of the other node; 0 while that is not known
  * @nonce: its name, by who asked
  * @src: our address; none when any will do
@@ -70,6 +71,7 @@ struct kvx_rail {
 	struct list_head link;
 	struct kvx_peer *peer;
 	bool active;
+	bool siw;
 	u64 boot_id;
 	u64 nonce;
 	struct sockaddr_storage src;
@@ -119,6 +121,7 @@ enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_
 void kvx_rail_connect(struct kvx_peer *peer, const struct sockaddr_storage *dst);
 void kvx_rail_put(struct kvx_rail *rail);
 struct kvx_dev *kvx_rail_use_dev(struct kvx_rail *rail);
+bool kvx_rail_lanes_up(const struct kvx_rail *rail);
 bool __kvx_rail_post(struct kvx_rail *rail, struct kvx_msg *msg, u64 ack);
 int kvx_rails_init(void);
 void kvx_rails_quiesce(void);
