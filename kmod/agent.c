@@ -100,6 +100,8 @@ struct kvx_agent *kvx_agent_open(void)
 	kvx_notes_init(&agent->notes);
 	kvx_copy_queue_init(&agent->copies);
 	kvx_agent_name_from_task(agent->name);
+	agent->pid = get_pid(task_tgid(current));
+	agent->uid = current_uid();
 
 	mutex_lock(&kvx_agents_lock);
 	if (kvx_agents_count >= READ_ONCE(max_agents)) {
@@ -124,6 +126,7 @@ struct kvx_agent *kvx_agent_open(void)
 
 err_unlock:
 	mutex_unlock(&kvx_agents_lock);
+	put_pid(agent->pid);
 	kfree(agent);
 	return ERR_PTR(err);
 }
@@ -138,6 +141,7 @@ static void kvx_agent_free(struct kref *ref)
 	struct kvx_agent *agent = container_of(ref, struct kvx_agent, ref);
 
 	kvx_states_free(agent);
+	put_pid(agent->pid);
 	mutex_destroy(&agent->imports_lock);
 	kfree(agent);
 }
@@ -298,6 +302,53 @@ struct kvx_agent *kvx_agent_find(u64 worker_id)
 		kref_get(&agent->ref);
 	mutex_unlock(&kvx_agents_lock);
 	return agent;
+}
+
+static u32 kvx_count(struct xarray *xa)
+{
+	unsigned long index;
+	void *entry;
+	u32 nr = 0;
+
+	xa_for_each(xa, index, entry) {
+		nr++;
+		cond_resched();
+	}
+	return nr;
+}
+
+/**
+ * kvx_agent_look_after() - what is to be seen of one agent after the other
+ * @id: the number of the one before; 0 for the first
+ * @view: to be filled in
+ *
+ * Context: process, may sleep.
+ * Return: false when there are no more.
+ */
+bool kvx_agent_look_after(unsigned long id, struct kvx_agent_view *view)
+{
+	struct kvx_agent *agent;
+
+	mutex_lock(&kvx_agents_lock);
+	agent = xa_find_after(&kvx_agents, &id, ULONG_MAX, XA_PRESENT);
+	if (agent) {
+		kref_get(&agent->ref);
+		view->id = agent->id;
+		view->worker_id = agent->worker_id;
+		memcpy(view->name, agent->name, sizeof(view->name));
+	}
+	mutex_unlock(&kvx_agents_lock);
+	if (!agent)
+		return false;
+	view->epoch = agent->epoch;
+	view->pid = pid_nr(agent->pid);
+	view->uid = from_kuid_munged(&init_user_ns, agent->uid);
+	view->pools = kvx_count(&agent->pools);
+	view->layouts = kvx_count(&agent->layouts);
+	view->xfers = kvx_count(&agent->xfers);
+	view->notes = READ_ONCE(agent->notes.nr);
+	kvx_agent_put(agent);
+	return true;
 }
 
 /**

@@ -128,6 +128,7 @@
 #include <linux/kref.h>
 #include <linux/mutex.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
 #include <linux/kvxfer.h>
@@ -136,6 +137,7 @@
 #include "note.h"
 
 struct kvx_ring;
+struct pid;
 
 /* For what is as large as a user wants: that it cannot be had is told the user, not the log. */
 #define KVX_GFP_LIST	(GFP_KERNEL_ACCOUNT | __GFP_NOWARN)
@@ -147,6 +149,8 @@ struct kvx_ring;
  * @epoch: new for each open, KVXFER_EPOCH_BITS wide, never 0
  * @worker_id: unique on this node; under kvx_agents_lock
  * @name: padded with NUL; under kvx_agents_lock
+ * @pid: of the process that opened it
+ * @uid: of its user
  * @hash: link in the hash of worker_ids; under kvx_agents_lock
  * @worker_id_used: handles hold its worker_id; under kvx_agents_lock
  * @pools: the pools it has open, by their numbers in it
@@ -169,6 +173,8 @@ struct kvx_agent {
 	u64 epoch;
 	u64 worker_id;
 	char name[KVXFER_NAME_MAX];
+	struct pid *pid;
+	kuid_t uid;
 	struct hlist_node hash;
 	bool worker_id_used;
 	struct xarray pools;
@@ -184,6 +190,20 @@ struct kvx_agent {
 	struct kvx_notes notes;
 	struct kvx_copy_queue copies;
 	wait_queue_head_t wait;
+};
+
+/* What an administrator sees of an agent. */
+struct kvx_agent_view {
+	u32 id;
+	u64 worker_id;
+	u64 epoch;
+	char name[KVXFER_NAME_MAX];
+	u32 pid;
+	u32 uid;
+	u32 pools;
+	u32 layouts;
+	u32 xfers;
+	u32 notes;
 };
 
 /* main.c */
@@ -203,5 +223,6 @@ int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd);
 int kvx_agent_set(struct kvx_agent *agent, struct kvxfer_agent_set *cmd);
 u64 kvx_agent_fix_worker_id(struct kvx_agent *agent);
 struct kvx_agent *kvx_agent_find(u64 worker_id);
+bool kvx_agent_look_after(unsigned long id, struct kvx_agent_view *view);
 
 #endif /* KVX_H */

@@ -5,6 +5,7 @@
 
 #include "compat.h"
 #include "kvx.h"
+#include "netlink.h"
 #include "pool.h"
 #include "peer.h"
 #include "rdma/link.h"
@@ -37,13 +38,18 @@ static int __init kvx_init(void)
 	err = kvx_listen();
 	if (err)
 		pr_warn("no other node can connect: port %u: error %d\n", kvx_port, err);
-	err = kvx_chardev_register();
+	err = kvx_netlink_init();
 	if (err)
 		goto err_unlisten;
+	err = kvx_chardev_register();
+	if (err)
+		goto err_netlink_exit;
 	pr_info("version %s, ABI %u, boot id %016llx\n", KVX_VERSION, KVXFER_ABI_VERSION,
 		kvx_boot_id);
 	return 0;
 
+err_netlink_exit:
+	kvx_netlink_exit();
 err_unlisten:
 	kvx_unlisten();
 	kvx_devs_exit();
@@ -61,6 +67,7 @@ err_agents_exit:
 static void __exit kvx_exit(void)
 {
 	kvx_chardev_unregister();
+	kvx_netlink_exit();
 	kvx_unlisten();
 	kvx_peers_exit();
 	kvx_xfers_exit();

@@ -13,23 +13,19 @@
 #include <net/ipv6.h>
 
 #include "kvx.h"
+#include "netlink.h"
 #include "peer.h"
 #include "rdma/flow.h"
 #include "rdma/rail.h"
 #include "remote.h"
 #include "serve.h"
 
-/* Between two attempts to connect. */
-#define KVX_BACKOFF_MIN_MS	100
-#define KVX_BACKOFF_MAX_MS	5000
-
-/* Rails of a peer, of all states. */
-#define KVX_RAILS_MAX		32
-
 static DEFINE_MUTEX(kvx_peers_lock);
 static DEFINE_HASHTABLE(kvx_peers, 8);
 static unsigned int kvx_nr_peers;
-static bool kvx_peers_leaving;
+/* Changes with the table. */
+static unsigned int kvx_peers_seq = 1;
+bool kvx_peers_leaving;
 
 struct workqueue_struct *kvx_peer_wq;
 
@@ -113,6 +109,7 @@ static void kvx_peers_prune(void)
 			continue;
 		hash_del(&peer->hash);
 		kvx_nr_peers--;
+		kvx_peers_seq++;
 		cancel_delayed_work_sync(&peer->connect);
 		kvx_peer_put(peer);
 	}
@@ -142,6 +139,23 @@ static struct kvx_peer *kvx_peer_new(u64 boot_id)
 	return peer;
 }
 
+static struct kvx_peer *__kvx_peer_make(u64 boot_id)
+{
+	struct kvx_peer *peer = NULL;
+
+	lockdep_assert_held(&kvx_peers_lock);
+	if (kvx_nr_peers >= KVX_PEERS_MAX)
+		kvx_peers_prune();
+	if (!kvx_peers_leaving && kvx_nr_peers < KVX_PEERS_MAX)
+		peer = kvx_peer_new(boot_id);
+	if (peer) {
+		hash_add(kvx_peers, &peer->hash, boot_id);
+		kvx_nr_peers++;
+		kvx_peers_seq++;
+	}
+	return peer;
+}
+
 /**
  * kvx_peer_get() - a peer, whether or not it is known yet
  * @boot_id: its name
@@ -152,30 +166,88 @@ static struct kvx_peer *kvx_peer_new(u64 boot_id)
 struct kvx_peer *kvx_peer_get(u64 boot_id)
 {
 	struct kvx_peer *peer;
+	bool made = false;
 
 	mutex_lock(&kvx_peers_lock);
 	peer = __kvx_peer_find(boot_id);
-	if (!peer && kvx_nr_peers >= KVX_PEERS_MAX)
-		kvx_peers_prune();
-	if (!peer && !kvx_peers_leaving && kvx_nr_peers < KVX_PEERS_MAX) {
-		peer = kvx_peer_new(boot_id);
-		if (peer) {
-			hash_add(kvx_peers, &peer->hash, boot_id);
-			kvx_nr_peers++;
-		}
+	if (!peer) {
+		peer = __kvx_peer_make(boot_id);
+		made = peer;
 	}
 	if (peer)
 		kref_get(&peer->ref);
 	mutex_unlock(&kvx_peers_lock);
+	if (made)
+		kvx_tell_peer(peer, KVXFER_NL_EVENT_NEW);
 	return peer;
+}
+
+/**
+ * kvx_peer_get_probe() - one that stands for whoever is at an address
+ *
+ * Context: process, may sleep.
+ * Return: the peer with a reference, or NULL when there is no room for another.
+ */
+struct kvx_peer *kvx_peer_get_probe(void)
+{
+	struct kvx_peer *peer = NULL;
+	u64 name;
+
+	mutex_lock(&kvx_peers_lock);
+	do {
+		name = get_random_u64();
+	} while (!name || name == kvx_boot_id || __kvx_peer_find(name));
+	peer = __kvx_peer_make(name);
+	if (peer) {
+		peer->probe = true;
+		kref_get(&peer->ref);
+	}
+	mutex_unlock(&kvx_peers_lock);
+	return peer;
+}
+
+/**
+ * kvx_peer_nth() - one peer after the other, but for those that are over and unused
+ * @nth: how many are before it
+ * @seq: set to what changes when the order of them does
+ *
+ * Context: process, may sleep.
+ * Return: the peer with a reference, or NULL.
+ */
+struct kvx_peer *kvx_peer_nth(unsigned long nth, unsigned int *seq)
+{
+	struct kvx_peer *peer, *found = NULL;
+	int b;
+
+	mutex_lock(&kvx_peers_lock);
+	*seq = kvx_peers_seq;
+	hash_for_each(kvx_peers, b, peer, hash) {
+		if (found || peer->probe || (READ_ONCE(peer->gone) && kvx_peer_is_idle(peer)))
+			continue;
+		if (nth--)
+			continue;
+		kref_get(&peer->ref);
+		found = peer;
+	}
+	mutex_unlock(&kvx_peers_lock);
+	return found;
 }
 
 /*
  * --- where it can be asked ----------------------------------------------------------------------
  */
 
-/* Ports do not count: who asks does so from any. */
-static bool kvx_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+/**
+ * kvx_same_host() - are two addresses the same, but for their ports?
+ * @a: the one
+ * @b: the other
+ *
+ * Ports do not count: who asks does so from any.
+ *
+ * Context: any.
+ * Return: true when they are.
+ */
+bool kvx_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
 {
 	const struct sockaddr_in *a4 = (const void *)a, *b4 = (const void *)b;
 	const struct sockaddr_in6 *a6 = (const void *)a, *b6 = (const void *)b;
@@ -187,28 +259,48 @@ static bool kvx_same_host(const struct sockaddr_storage *a, const struct sockadd
 	return a->ss_family == AF_INET6 && ipv6_addr_equal(&a6->sin6_addr, &b6->sin6_addr);
 }
 
-static struct kvx_address *__kvx_peer_address(struct kvx_peer *peer,
-					      const struct sockaddr_storage *addr)
+/**
+ * __kvx_peer_address() - what is known of an address
+ * @peer: whose; its lock is held
+ * @addr: the address
+ *
+ * Context: any.
+ * Return: what is known, or NULL.
+ */
+struct kvx_address *__kvx_peer_address(struct kvx_peer *peer, const struct sockaddr_storage *addr)
 {
 	u32 i;
 
 	lockdep_assert_held(&peer->lock);
-	for (i = 0; i < peer->nr_addresses; i++)
+	for (i = 0; i < KVX_PEER_ADDRESSES_MAX; i++)
 		if (kvx_same_host(&peer->addresses[i].addr, addr))
 			return &peer->addresses[i];
 	return NULL;
 }
 
-static struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer)
+/**
+ * __kvx_peer_add_address() - one more
+ * @peer: whose; its lock is held
+ * @addr: the address
+ *
+ * Its place does not change for as long as it is known: it is the number of the rail to it.
+ *
+ * Context: any.
+ * Return: what is known of it, which is nothing yet; NULL when it has too many.
+ */
+struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer,
+					   const struct sockaddr_storage *addr)
 {
-	struct kvx_address *address;
+	u32 i;
 
 	lockdep_assert_held(&peer->lock);
-	if (peer->nr_addresses == KVX_PEER_ADDRESSES_MAX)
-		return NULL;
-	address = &peer->addresses[peer->nr_addresses++];
-	*address = (struct kvx_address){};
-	return address;
+	for (i = 0; i < KVX_PEER_ADDRESSES_MAX; i++) {
+		if (peer->addresses[i].addr.ss_family)
+			continue;
+		peer->addresses[i] = (struct kvx_address){ .addr = *addr };
+		return &peer->addresses[i];
+	}
+	return NULL;
 }
 
 /**
@@ -232,7 +324,7 @@ int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresse
 	for (i = 0; i < nr && !err; i++) {
 		address = __kvx_peer_address(peer, &addresses[i]);
 		if (!address)
-			address = __kvx_peer_add_address(peer);
+			address = __kvx_peer_add_address(peer, &addresses[i]);
 		if (!address) {
 			err = -ENOSPC;
 			break;
@@ -276,30 +368,36 @@ void kvx_peer_want_too(struct kvx_peer *peer)
  */
 void kvx_peer_unwant(struct kvx_peer *peer)
 {
-	u32 i;
+	struct kvx_address *address;
 
 	spin_lock(&peer->lock);
 	/* What programs said of it, and was never found true, goes with them. */
 	if (!--peer->wanted)
-		for (i = peer->nr_addresses; i-- > 0;)
-			if (!peer->addresses[i].proven && !peer->addresses[i].rail)
-				peer->addresses[i] = peer->addresses[--peer->nr_addresses];
+		for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
+			if (!address->proven && !address->rail && !address->down)
+				*address = (struct kvx_address){};
 	spin_unlock(&peer->lock);
 }
 
-/* Is there something to be asked at the address in place @i, now? */
-static bool kvx_peer_next_address(struct kvx_peer *peer, u32 i, struct sockaddr_storage *addr)
+/* Is it to be asked there, now or later? */
+static bool __kvx_address_is_due(const struct kvx_peer *peer, const struct kvx_address *address)
+{
+	return peer->wanted && !peer->gone && !peer->down && address->addr.ss_family &&
+	       !address->passive && !address->rail && !address->down;
+}
+
+/* Is there something to be asked at an address, now? */
+static bool kvx_peer_next_address(struct kvx_peer *peer, struct kvx_address *address,
+				  struct sockaddr_storage *addr)
 {
 	bool now = false;
 
 	spin_lock(&peer->lock);
-	if (peer->wanted && !peer->gone && i < peer->nr_addresses &&
-	    !peer->addresses[i].passive && !peer->addresses[i].rail &&
-	    time_after_eq(jiffies, peer->addresses[i].next)) {
-		*addr = peer->addresses[i].addr;
+	if (__kvx_address_is_due(peer, address) && time_after_eq(jiffies, address->next)) {
+		*addr = address->addr;
 		now = true;
 		/* Should nothing come of it. */
-		peer->addresses[i].next = jiffies + msecs_to_jiffies(KVX_BACKOFF_MAX_MS / 5);
+		address->next = jiffies + msecs_to_jiffies(KVX_BACKOFF_MAX_MS / 5);
 	}
 	spin_unlock(&peer->lock);
 	return now;
@@ -308,22 +406,22 @@ static bool kvx_peer_next_address(struct kvx_peer *peer, u32 i, struct sockaddr_
 static void kvx_peer_connect(struct work_struct *work)
 {
 	struct kvx_peer *peer = container_of(to_delayed_work(work), struct kvx_peer, connect);
+	struct kvx_address *address;
 	struct sockaddr_storage addr;
 	unsigned long next = 0;
 	bool again = false;
-	u32 i;
 
 	if (READ_ONCE(peer->broken))
 		kvx_peer_gone(peer, peer->broken);
-	for (i = 0; i < KVX_PEER_ADDRESSES_MAX; i++)
-		if (kvx_peer_next_address(peer, i, &addr))
+	for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
+		if (kvx_peer_next_address(peer, address, &addr))
 			kvx_rail_connect(peer, &addr);
 	spin_lock(&peer->lock);
-	for (i = 0; i < peer->nr_addresses && peer->wanted && !peer->gone; i++) {
-		if (peer->addresses[i].rail || peer->addresses[i].passive)
+	for (address = peer->addresses; address < kvx_addresses_end(peer); address++) {
+		if (!__kvx_address_is_due(peer, address))
 			continue;
-		if (!again || time_before(peer->addresses[i].next, next))
-			next = peer->addresses[i].next;
+		if (!again || time_before(address->next, next))
+			next = address->next;
 		again = true;
 	}
 	if (again)
@@ -339,15 +437,15 @@ static void kvx_peer_connect(struct work_struct *work)
  */
 void kvx_peers_try(void)
 {
+	struct kvx_address *address;
 	struct kvx_peer *peer;
-	u32 i;
 	int b;
 
 	mutex_lock(&kvx_peers_lock);
 	hash_for_each(kvx_peers, b, peer, hash) {
 		spin_lock(&peer->lock);
-		for (i = 0; i < peer->nr_addresses; i++)
-			peer->addresses[i].next = jiffies;
+		for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
+			address->next = jiffies;
 		if (peer->wanted && !peer->gone && !kvx_peers_leaving)
 			mod_delayed_work(kvx_peer_wq, &peer->connect, 0);
 		spin_unlock(&peer->lock);
@@ -369,370 +467,6 @@ void kvx_peers_kick(void)
 	hash_for_each(kvx_peers, b, peer, hash)
 		kvx_flows_kick(peer);
 	mutex_unlock(&kvx_peers_lock);
-}
-
-/*
- * --- rails --------------------------------------------------------------------------------------
- */
-
-/* Another rail to or from the same host: may @rail be beside it? */
-static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct kvx_rail *rail,
-					    struct kvx_rail *other)
-{
-	lockdep_assert_held(&peer->lock);
-	/* What has failed has to be over: what it had on its way could come still. */
-	if (rail->active || other->state == KVX_RAIL_ENDING || READ_ONCE(other->failed))
-		return KVXFER_REFUSAL_BUSY;
-	if (other->active && other->state < KVX_RAIL_READY) {
-		/* Both ask at once: the one with the lower name is the one who does. */
-		if (kvx_boot_id < peer->boot_id)
-			return KVXFER_REFUSAL_YOURS;
-		kvx_rail_fail(other, -ECONNABORTED, KVXFER_REFUSAL_YOURS);
-		return KVXFER_REFUSAL_NONE;
-	}
-	/* Who asks again has left what it had asked for before. */
-	if (!other->active)
-		kvx_rail_fail(other, -ECONNRESET, KVXFER_REFUSAL_NONE);
-	return KVXFER_REFUSAL_BUSY;
-}
-
-/**
- * kvx_peer_rail_new() - there is to be another rail
- * @peer: with whom
- * @rail: the rail, which is the peer's until kvx_peer_rail_ended()
- *
- * Context: process.
- * Return: KVXFER_REFUSAL_NONE, or why not.
- */
-enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail)
-{
-	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
-	struct kvx_address *address;
-	struct kvx_rail *other;
-	u32 nr = 0;
-
-	spin_lock(&peer->lock);
-	if (peer->gone || READ_ONCE(kvx_peers_leaving))
-		refusal = KVXFER_REFUSAL_LEAVING;
-	list_for_each_entry(other, &peer->rails, link) {
-		if (!refusal && ++nr >= KVX_RAILS_MAX)
-			refusal = KVXFER_REFUSAL_RESOURCES;
-		if (refusal)
-			break;
-		if (kvx_same_host(&other->dst, &rail->dst) &&
-		    (!other->src.ss_family || !rail->src.ss_family ||
-		     kvx_same_host(&other->src, &rail->src)))
-			refusal = __kvx_peer_judge(peer, rail, other);
-	}
-	if (!refusal) {
-		list_add_tail(&rail->link, &peer->rails);
-		address = rail->active ? __kvx_peer_address(peer, &rail->dst) : NULL;
-		if (address)
-			address->rail = rail;
-	}
-	spin_unlock(&peer->lock);
-	return refusal;
-}
-
-/* By which rail frames go, from their first that has not been taken. */
-static void __kvx_peer_choose_tx(struct kvx_peer *peer)
-{
-	struct kvx_rail *rail;
-
-	lockdep_assert_held(&peer->lock);
-	if (peer->tx_rail)
-		return;
-	list_for_each_entry(rail, &peer->rails, link) {
-		if (rail->state != KVX_RAIL_READY)
-			continue;
-		peer->tx_rail = rail;
-		peer->unsent = list_first_entry_or_null(&peer->unacked, struct kvx_msg, link);
-		return;
-	}
-}
-
-/**
- * kvx_peer_rail_ready() - a rail can be used
- * @rail: the rail
- * @name: what the other calls itself
- *
- * Context: process, may sleep.
- */
-void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name)
-{
-	struct kvx_peer *peer = rail->peer;
-	struct kvx_address *address;
-
-	spin_lock(&peer->lock);
-	peer->nr_ready++;
-	peer->error = 0;
-	peer->refusal = KVXFER_REFUSAL_NONE;
-	memcpy(peer->name, name, sizeof(peer->name));
-	address = __kvx_peer_address(peer, &rail->dst);
-	if (!address) {
-		address = __kvx_peer_add_address(peer);
-		/* At which port it can be asked we have not been told. */
-		if (address)
-			*address = (struct kvx_address){ .addr = rail->dst, .passive = true };
-	}
-	if (address) {
-		address->attempts = 0;
-		address->proven = true;
-		address->other_node = false;
-	}
-	__kvx_peer_choose_tx(peer);
-	spin_unlock(&peer->lock);
-	pr_debug("node %016llx (%s): connected\n", peer->boot_id, peer->name);
-	kvx_peers_supersede(peer->boot_id, &rail->dst);
-	kvx_remotes_rail_ready(peer, rail->their_dev);
-	kvx_peer_pump(peer);
-	kvx_flows_kick(peer);
-	wake_up_all(&peer->wait);
-}
-
-/**
- * kvx_peer_rail_ending() - a rail is not to be used any more
- * @rail: the rail; it was ready, or not
- *
- * Context: process.
- */
-void kvx_peer_rail_ending(struct kvx_rail *rail)
-{
-	struct kvx_peer *peer = rail->peer;
-
-	spin_lock(&peer->lock);
-	if (rail->was_ready)
-		peer->nr_ready--;
-	if (peer->tx_rail == rail) {
-		peer->tx_rail = NULL;
-		peer->unsent = NULL;
-	}
-	spin_unlock(&peer->lock);
-}
-
-/* There is a node, but not the one that was meant. */
-static bool __kvx_rail_met_other(const struct kvx_rail *rail)
-{
-	return rail->refusal == KVXFER_REFUSAL_BOOT || rail->error == -ESTALE;
-}
-
-/*
- * Is another node wherever it was to be? Where it has been met before, that means that it is no
- * more; where it was only said to be, perhaps somebody was wrong.
- */
-static bool __kvx_peer_is_lost(struct kvx_peer *peer, bool proven)
-{
-	bool lost = true;
-	u32 i, asked = 0;
-
-	lockdep_assert_held(&peer->lock);
-	for (i = 0; i < peer->nr_addresses; i++) {
-		if (peer->addresses[i].passive)
-			continue;
-		asked++;
-		lost &= peer->addresses[i].other_node && !peer->addresses[i].rail &&
-			(!proven || peer->addresses[i].proven);
-	}
-	return lost && asked && !peer->nr_ready;
-}
-
-/**
- * kvx_peer_is_lost() - is another node wherever it was said to be?
- * @peer: the peer
- *
- * Context: process.
- * Return: true when it is.
- */
-bool kvx_peer_is_lost(struct kvx_peer *peer)
-{
-	bool lost;
-
-	spin_lock(&peer->lock);
-	lost = __kvx_peer_is_lost(peer, false);
-	spin_unlock(&peer->lock);
-	return lost;
-}
-
-/* When is its address to be tried again? */
-static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
-{
-	struct kvx_address *address = __kvx_peer_address(peer, &rail->dst);
-	u32 ms = KVX_BACKOFF_MIN_MS, i;
-
-	lockdep_assert_held(&peer->lock);
-	for (i = 0; i < peer->nr_addresses; i++)
-		if (peer->addresses[i].rail == rail)
-			peer->addresses[i].rail = NULL;
-	if (!address)
-		return;
-	address->error = rail->error;
-	address->refusal = rail->refusal;
-	address->other_node = __kvx_rail_met_other(rail);
-	if (!rail->was_ready && rail->refusal != KVXFER_REFUSAL_YOURS &&
-	    rail->refusal != KVXFER_REFUSAL_BUSY)
-		address->attempts++;
-	ms = min_t(u32, ms << min(address->attempts, 16U), KVX_BACKOFF_MAX_MS);
-	ms += (u32)get_random_u32() % (ms / 2);
-	address->next = jiffies + msecs_to_jiffies(ms);
-}
-
-/**
- * kvx_peer_rail_ended() - a rail is over: nothing of it is on its way any more
- * @rail: the rail
- *
- * Context: process, may sleep.
- */
-void kvx_peer_rail_ended(struct kvx_rail *rail)
-{
-	struct kvx_peer *peer = rail->peer;
-	bool gone, again;
-
-	spin_lock(&peer->lock);
-	list_del_init(&rail->link);
-	__kvx_peer_back_off(peer, rail);
-	__kvx_peer_choose_tx(peer);
-	if (!peer->nr_ready) {
-		peer->error = rail->error;
-		peer->refusal = rail->refusal;
-	}
-	gone = !peer->gone && __kvx_peer_is_lost(peer, true);
-	again = peer->wanted && !peer->gone && !READ_ONCE(kvx_peers_leaving);
-	if (again && !gone)
-		mod_delayed_work(kvx_peer_wq, &peer->connect,
-				 msecs_to_jiffies(KVX_BACKOFF_MIN_MS));
-	spin_unlock(&peer->lock);
-	pr_debug("node %016llx: a connection is over: %d, refusal %d\n", peer->boot_id,
-		 rail->error, rail->refusal);
-	if (gone)
-		kvx_peer_give_up(peer, -ESTALE);
-	kvx_peer_pump(peer);
-	kvx_flows_kick(peer);
-	wake_up_all(&peer->wait);
-}
-
-/**
- * kvx_peer_rail_on() - a rail by a device, of which both ends have said who they are
- * @peer: with whom
- * @dev: our device; NULL for any
- *
- * The other end may take a rail for ready, and ask for keys by it, before this one does.
- *
- * Context: process.
- * Return: the rail with a reference, or NULL when there is none.
- */
-struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *dev)
-{
-	struct kvx_rail *rail, *found = NULL;
-
-	spin_lock(&peer->lock);
-	list_for_each_entry(rail, &peer->rails, link)
-		if ((rail->state == KVX_RAIL_LANES || rail->state == KVX_RAIL_READY) &&
-		    !READ_ONCE(rail->failed) && (!dev || READ_ONCE(rail->links[0].dev) == dev))
-			found = rail;
-	if (found)
-		kref_get(&found->ref);
-	spin_unlock(&peer->lock);
-	return found;
-}
-
-/**
- * kvx_peer_rail_after() - one ready rail after the other
- * @peer: with whom
- * @before: the last one, whose reference is given back; NULL at first
- *
- * Context: process.
- * Return: the next one with a reference; NULL when there are no more.
- */
-struct kvx_rail *kvx_peer_rail_after(struct kvx_peer *peer, struct kvx_rail *before)
-{
-	struct kvx_rail *rail, *found = NULL;
-
-	spin_lock(&peer->lock);
-	/* If it has gone meanwhile, it was the last one. */
-	rail = list_prepare_entry(before, &peer->rails, link);
-	if (!before || !list_empty(&before->link)) {
-		list_for_each_entry_continue(rail, &peer->rails, link) {
-			if (rail->state != KVX_RAIL_READY || READ_ONCE(rail->failed))
-				continue;
-			kref_get(&rail->ref);
-			found = rail;
-			break;
-		}
-	}
-	spin_unlock(&peer->lock);
-	if (before)
-		kvx_rail_put(before);
-	return found;
-}
-
-/**
- * kvx_peer_fail_rails() - end rails
- * @peer: with whom
- * @dev: those by this device of ours; NULL for all
- * @err: why: a negative errno
- *
- * Context: process.
- */
-void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err)
-{
-	struct kvx_rail *rail;
-	bool on;
-	u32 i;
-
-	spin_lock(&peer->lock);
-	list_for_each_entry(rail, &peer->rails, link) {
-		on = !dev;
-		for (i = 0; i <= rail->nr_lanes && !on; i++)
-			on = READ_ONCE(rail->links[i].dev) == dev;
-		if (on)
-			kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);
-	}
-	spin_unlock(&peer->lock);
-}
-
-/* May siw be sending an answer by it? */
-static bool kvx_rail_may_answer(const struct kvx_rail *rail)
-{
-	/* Until the lanes are there nobody asks by them; and one that connects may take minutes. */
-	return rail->siw && kvx_rail_lanes_up(rail);
-}
-
-static bool kvx_peer_still_answers(struct kvx_peer *peer)
-{
-	struct kvx_rail *rail;
-	bool still = false;
-
-	spin_lock(&peer->lock);
-	list_for_each_entry(rail, &peer->rails, link)
-		still |= READ_ONCE(rail->failed) && kvx_rail_may_answer(rail);
-	spin_unlock(&peer->lock);
-	return still;
-}
-
-/**
- * kvx_peer_end_sending() - a device that still sends what it must not any more is to be stopped
- * @peer: to whom it may send
- *
- * When a key is gone, devices do nothing by it any more; but siw goes on with an answer that it has
- * begun, until the queue pair is gone. So its connections are ended, and made anew.
- *
- * Context: process, may sleep. Not where rails are ended, nor where devices tell of completions.
- */
-void kvx_peer_end_sending(struct kvx_peer *peer)
-{
-	struct kvx_rail *rail;
-	bool any = false;
-
-	spin_lock(&peer->lock);
-	list_for_each_entry(rail, &peer->rails, link) {
-		if (!kvx_rail_may_answer(rail))
-			continue;
-		kvx_rail_fail(rail, -ECONNRESET, KVXFER_REFUSAL_NONE);
-		any = true;
-	}
-	spin_unlock(&peer->lock);
-	if (any)
-		wait_event(peer->wait, !kvx_peer_still_answers(peer));
 }
 
 /**
@@ -777,6 +511,11 @@ void kvx_peer_gone(struct kvx_peer *peer, int error)
 	kvx_notes_gone(peer);
 	kvx_flows_kick(peer);
 	wake_up_all(&peer->wait);
+	kvx_tell_peer(peer, KVXFER_NL_EVENT_GONE);
+	/* In lists it is not seen any more. */
+	mutex_lock(&kvx_peers_lock);
+	kvx_peers_seq++;
+	mutex_unlock(&kvx_peers_lock);
 }
 
 /**

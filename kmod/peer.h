@@ -22,6 +22,11 @@ struct kvx_grant;
 struct kvx_rail;
 
 #define KVX_PEERS_MAX		1024
+
+/* Between two attempts to connect. */
+#define KVX_BACKOFF_MIN_MS	100
+#define KVX_BACKOFF_MAX_MS	5000
+
 #define KVX_PEER_ADDRESSES_MAX	16
 
 /**
@@ -34,6 +39,8 @@ struct kvx_rail;
  * @head: how it begins
  * @hello: the whole, as its type has it; so are those that follow
  * @beat: the same
+ * @proof: the same
+ * @refused: the same
  * @attach: the same
  * @attached: the same
  * @table: the same
@@ -53,6 +60,8 @@ struct kvx_msg {
 		struct kvx_wire_head head;
 		struct kvx_wire_hello hello;
 		struct kvx_wire_beat beat;
+		struct kvx_wire_proof proof;
+		struct kvx_wire_refused refused;
 		struct kvx_wire_attach attach;
 		struct kvx_wire_attached attached;
 		struct kvx_wire_table table;
@@ -75,6 +84,8 @@ struct kvx_msg {
  * @proven: the peer has been met there
  * @passive: it came from there, and where it can be asked is not known
  * @other_node: the last time another node was met there
+ * @down: an administrator does not want it to be used
+ * @bytes: what came and went by rails to it that are no more, by &enum kvx_way
  */
 struct kvx_address {
 	struct sockaddr_storage addr;
@@ -86,6 +97,8 @@ struct kvx_address {
 	bool proven;
 	bool passive;
 	bool other_node;
+	bool down;
+	u64 bytes[2];
 };
 
 /**
@@ -97,8 +110,10 @@ struct kvx_address {
  * @lock: for what follows, to @rx_seq
  * @gone: it will not come back: it was started anew, or we go
  * @broken: why it is to go for good, which its connect work sees to: a negative errno; or 0
- * @addresses: where it can be asked
- * @nr_addresses: how many
+ * @down: an administrator does not want it to be connected
+ * @held: an administrator wants it to be connected; it counts in @wanted
+ * @probe: it stands for whoever is at an address: its name is nobody's
+ * @addresses: where it can be asked; those without a family are free
  * @wanted: how many want to be connected
  * @rails: its rails, of all states
  * @nr_ready: how many of those are ready
@@ -133,8 +148,10 @@ struct kvx_peer {
 	spinlock_t lock;		/* see above */
 	bool gone;
 	int broken;
+	bool down;
+	bool held;
+	bool probe;
 	struct kvx_address addresses[KVX_PEER_ADDRESSES_MAX];
-	u32 nr_addresses;
 	u32 wanted;
 	struct list_head rails;
 	u32 nr_ready;
@@ -162,17 +179,56 @@ struct kvx_peer {
 	struct list_head parked;
 };
 
+static inline const struct kvx_address *kvx_addresses_end(const struct kvx_peer *peer)
+{
+	return peer->addresses + KVX_PEER_ADDRESSES_MAX;
+}
+
+/* What an administrator sees of a peer, and of a rail. */
+struct kvx_peer_view {
+	u64 boot_id;
+	char name[KVXFER_NAME_MAX];
+	bool down;
+	bool gone;
+	u32 wanted;
+	u32 rails;
+	u32 ready;
+	u32 error;
+	u32 refusal;
+	u32 layouts;
+	u32 served;
+};
+
+struct kvx_rail_view {
+	u64 boot_id;
+	u32 id;
+	u32 state;
+	bool down;
+	char dev[IB_DEVICE_NAME_MAX];
+	struct sockaddr_storage local;
+	struct sockaddr_storage remote;
+	u16 port;
+	bool asked;
+	u32 lanes;
+	u32 attempts;
+	u32 error;
+	u32 refusal;
+	u32 next_ms;
+	u64 bytes[2];
+};
+
 extern struct workqueue_struct *kvx_peer_wq;
+extern bool kvx_peers_leaving;
 
 /* peer.c */
 struct kvx_peer *kvx_peer_find(u64 boot_id);
 struct kvx_peer *kvx_peer_get(u64 boot_id);
+struct kvx_peer *kvx_peer_get_probe(void);
+struct kvx_peer *kvx_peer_nth(unsigned long nth, unsigned int *seq);
 void kvx_peer_put(struct kvx_peer *peer);
 int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresses, u32 nr);
 void kvx_peer_want_too(struct kvx_peer *peer);
 void kvx_peer_unwant(struct kvx_peer *peer);
-void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err);
-void kvx_peer_end_sending(struct kvx_peer *peer);
 void kvx_peer_gone(struct kvx_peer *peer, int error);
 void kvx_peers_try(void);
 void kvx_peers_kick(void);
@@ -180,13 +236,32 @@ void kvx_peers_fail_dev(struct kvx_dev *dev);
 int kvx_peers_init(void);
 void kvx_peers_exit(void);
 
+/* peer.c, for peer_rail.c */
+bool kvx_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
+struct kvx_address *__kvx_peer_address(struct kvx_peer *peer, const struct sockaddr_storage *addr);
+struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer,
+					   const struct sockaddr_storage *addr);
+
+/* peer_rail.c */
+void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err);
+void kvx_peer_end_sending(struct kvx_peer *peer);
+void kvx_peer_refuse_rails(struct kvx_peer *peer, int id);
+
+/* peer_admin.c */
+void kvx_peer_look(struct kvx_peer *peer, struct kvx_peer_view *view);
+bool kvx_rail_look(struct kvx_peer *peer, u32 id, struct kvx_rail_view *view);
+int kvx_peer_order(struct kvx_peer *peer, const struct sockaddr_storage *addr, bool down);
+int kvx_rail_order(struct kvx_peer *peer, u32 id, bool down);
+int kvx_peer_probe(const struct sockaddr_storage *addr);
+void kvx_peer_probed(struct kvx_peer *probe, const struct sockaddr_storage *addr, u64 boot_id);
+
 /* msg.c */
 struct kvx_msg *kvx_msg_new(u32 type, u32 bytes);
 void kvx_msg_free(struct kvx_msg *msg);
 void kvx_msg_gone(struct kvx_msg *msg);
 void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg);
 
-/* peer.c, for rail.c */
+/* peer.c, peer_rail.c, msg.c, for rail.c */
 enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail);
 void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name);
 void kvx_peer_rail_ending(struct kvx_rail *rail);

@@ -106,6 +106,8 @@ static inline bool kvx_pool_same(const struct kvx_pool *a, const struct kvx_pool
 extern struct mutex kvx_pools_lock;
 
 struct kvx_pool *kvx_pool_get(struct kvx_agent *agent, u32 handle, bool *write);
+struct kvx_pool *kvx_pool_named(const char *name);
+struct kvx_pool *kvx_pool_after(unsigned long id);
 void kvx_pool_put(struct kvx_pool *pool);
 void kvx_pool_put_async(struct kvx_pool *pool);
 void kvx_pool_opened(struct kvx_agent *agent, u32 handle, struct kvx_pool_open *open);

@@ -29,6 +29,8 @@ static const struct {
 	[KVX_FRAME_READY]	= { sizeof(struct kvx_wire_head) },
 	[KVX_FRAME_CREDIT]	= { sizeof(struct kvx_wire_head) },
 	[KVX_FRAME_BEAT]	= { sizeof(struct kvx_wire_beat) },
+	[KVX_FRAME_PROOF]	= { sizeof(struct kvx_wire_proof) },
+	[KVX_FRAME_REFUSED]	= { sizeof(struct kvx_wire_refused) },
 	[KVX_FRAME_ATTACH]	= { sizeof(struct kvx_wire_attach), false, true },
 	[KVX_FRAME_ATTACHED]	= { sizeof(struct kvx_wire_attached), false, true },
 	[KVX_FRAME_TABLE]	= { sizeof(struct kvx_wire_table), true, true },
@@ -131,12 +133,16 @@ static enum kvx_frame_error kvx_check_note(const struct kvx_wire_note *n, __u32 
 static enum kvx_frame_error kvx_check_body(const void *frame, __u32 type, __u32 bytes)
 {
 	const struct kvx_wire_hello *hello = frame;
+	const struct kvx_wire_refused *refused = frame;
 	const struct kvx_wire_attach *attach = frame;
 
 	switch (type) {
 	case KVX_FRAME_HELLO:
-		return hello->zero || !kvx_name_is_sound(hello->name) ? KVX_FRAME_FIELD :
-									KVX_FRAME_OK;
+		return le32_to_cpu(hello->keyed) > 1 || !kvx_name_is_sound(hello->name) ?
+			       KVX_FRAME_FIELD : KVX_FRAME_OK;
+	case KVX_FRAME_REFUSED:
+		return !refused->refusal || le32_to_cpu(refused->refusal) > 255 || refused->zero ?
+			       KVX_FRAME_FIELD : KVX_FRAME_OK;
 	case KVX_FRAME_ATTACH:
 		return !le32_to_cpu(attach->layout) ||
 		       le32_to_cpu(attach->layout) >> KVXFER_LAYOUT_ID_BITS ? KVX_FRAME_FIELD :

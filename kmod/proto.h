@@ -30,6 +30,10 @@
 
 /* Room for a frame, which is what is posted to receive one. */
 #define KVX_FRAME_MAX		8192
+/* What each end gives the other to be proved by, and the proof. */
+#define KVX_CHALLENGE_BYTES	16
+#define KVX_PROOF_BYTES		32
+
 /* How many frames one may have on their way that the other has not taken. */
 #define KVX_FRAME_CREDITS	32
 
@@ -75,6 +79,8 @@ struct kvx_wire_greeting {
  * @KVX_FRAME_READY: all lanes are there; by who asked first
  * @KVX_FRAME_CREDIT: nothing but what is in the head
  * @KVX_FRAME_BEAT: the same, and to be answered if it is asked for
+ * @KVX_FRAME_PROOF: who says it knows the cluster key; by who asked first
+ * @KVX_FRAME_REFUSED: the rail is not wanted, and will end
  * @KVX_FRAME_ATTACH: a layout is wanted, by a grant's key
  * @KVX_FRAME_ATTACHED: what it is like, or why not
  * @KVX_FRAME_TABLE: a part of its bases or ranges
@@ -91,15 +97,17 @@ enum kvx_frame_type {
 	KVX_FRAME_READY		= 2,
 	KVX_FRAME_CREDIT	= 3,
 	KVX_FRAME_BEAT		= 4,
-	KVX_FRAME_ATTACH	= 5,
-	KVX_FRAME_ATTACHED	= 6,
-	KVX_FRAME_TABLE		= 7,
-	KVX_FRAME_WANT_KEYS	= 8,
-	KVX_FRAME_KEYS		= 9,
-	KVX_FRAME_DETACH	= 10,
-	KVX_FRAME_REVOKED	= 11,
-	KVX_FRAME_NOTE		= 12,
-	KVX_FRAME_NOTE_DONE	= 13,
+	KVX_FRAME_PROOF		= 5,
+	KVX_FRAME_REFUSED	= 6,
+	KVX_FRAME_ATTACH	= 7,
+	KVX_FRAME_ATTACHED	= 8,
+	KVX_FRAME_TABLE		= 9,
+	KVX_FRAME_WANT_KEYS	= 10,
+	KVX_FRAME_KEYS		= 11,
+	KVX_FRAME_DETACH	= 12,
+	KVX_FRAME_REVOKED	= 13,
+	KVX_FRAME_NOTE		= 14,
+	KVX_FRAME_NOTE_DONE	= 15,
 	KVX_FRAME_TYPES,
 };
 
@@ -121,13 +129,30 @@ struct kvx_wire_head {
 	__le64 ack;
 };
 
-/* @token: what lanes of this rail must bring; @device: which of the node's devices it is by. */
+/*
+ * @token: what lanes of this rail must bring; @device: which of the node's devices it is by;
+ * @keyed: there is a cluster key; @challenge: by which the other has to prove that it has it.
+ */
 struct kvx_wire_hello {
 	struct kvx_wire_head head;
 	__le64 token;
 	__le32 device;
-	__le32 zero;
+	__le32 keyed;
+	__u8 challenge[KVX_CHALLENGE_BYTES];
 	char name[KVXFER_NAME_MAX];
+};
+
+/* @proof: see key.h. */
+struct kvx_wire_proof {
+	struct kvx_wire_head head;
+	__u8 proof[KVX_PROOF_BYTES];
+};
+
+/* @refusal: &enum kvxfer_refusal, and not none. */
+struct kvx_wire_refused {
+	struct kvx_wire_head head;
+	__le32 refusal;
+	__le32 zero;
 };
 
 /* @ask: it is to be answered. */

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "../kvx.h"
+#include "../netlink.h"
 #include "../peer.h"
 #include "link.h"
 #include "rail.h"
@@ -73,6 +74,35 @@ static int kvx_dev_setup(struct kvx_dev *dev)
 	return PTR_ERR_OR_ZERO(dev->pd);
 }
 
+static u32 kvx_dev_count_active(struct ib_device *ib)
+{
+	struct ib_port_attr attr;
+	u32 port, active = 0;
+
+	rdma_for_each_port(ib, port)
+		if (!ib_query_port(ib, port, &attr) && attr.state == IB_PORT_ACTIVE)
+			active++;
+	return active;
+}
+
+static void kvx_dev_event(struct ib_event_handler *handler, struct ib_event *event)
+{
+	struct kvx_dev *dev = container_of(handler, struct kvx_dev, events);
+	u32 active;
+
+	if (event->event != IB_EVENT_PORT_ACTIVE && event->event != IB_EVENT_PORT_ERR)
+		return;
+	active = kvx_dev_count_active(dev->ib);
+	if (active == dev->active_ports)
+		return;
+	WRITE_ONCE(dev->active_ports, active);
+	kvx_tell_dev(dev, event->event == IB_EVENT_PORT_ACTIVE ? KVXFER_NL_EVENT_UP :
+								 KVXFER_NL_EVENT_DOWN);
+	/* What could not be reached perhaps can be. */
+	if (event->event == IB_EVENT_PORT_ACTIVE && !dev->why)
+		kvx_peers_try();
+}
+
 static int kvx_dev_add(struct ib_device *ib)
 {
 	struct kvx_dev *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
@@ -87,6 +117,8 @@ static int kvx_dev_add(struct ib_device *ib)
 	INIT_LIST_HEAD(&dev->maps);
 	INIT_LIST_HEAD(&dev->windows);
 	dev->ib = ib;
+	dev->ports = ib->phys_port_cnt;
+	dev->active_ports = kvx_dev_count_active(ib);
 	dev->why = kvx_dev_look_at(ib);
 	if (!dev->why) {
 		err = kvx_dev_setup(dev);
@@ -100,6 +132,9 @@ static int kvx_dev_add(struct ib_device *ib)
 	list_add_tail(&dev->link, &kvx_devs);
 	ib_set_client_data(ib, &kvx_ib_client, dev);
 	mutex_unlock(&kvx_devs_lock);
+	kvx_tell_dev(dev, KVXFER_NL_EVENT_NEW);
+	INIT_IB_EVENT_HANDLER(&dev->events, ib, kvx_dev_event);
+	ib_register_event_handler(&dev->events);
 	if (!dev->why)
 		kvx_peers_try();
 	return 0;
@@ -111,6 +146,7 @@ static void kvx_dev_remove(struct ib_device *ib, void *data)
 
 	if (!dev)
 		return;
+	ib_unregister_event_handler(&dev->events);
 	mutex_lock(&kvx_devs_lock);
 	dev->gone = true;
 	list_del(&dev->link);
@@ -124,6 +160,10 @@ static void kvx_dev_remove(struct ib_device *ib, void *data)
 		kvx_maps_drop_dev(dev);
 		ib_dealloc_pd(dev->pd);
 	}
+	kvx_tell_dev(dev, KVXFER_NL_EVENT_GONE);
+	mutex_lock(&kvx_devs_lock);
+	dev->ib = NULL;
+	mutex_unlock(&kvx_devs_lock);
 	kvx_dev_put(dev);
 }
 
@@ -222,6 +262,61 @@ void kvx_dev_unuse(struct kvx_dev *dev)
 	if (atomic_dec_and_test(&dev->users))
 		wake_up_all(&dev->unused);
 	kvx_dev_put(dev);
+}
+
+/**
+ * kvx_dev_after() - one device after the other, whether or not it can be used
+ * @id: the number of the one before; 0 for the first
+ *
+ * Context: process, may sleep.
+ * Return: the device, for kvx_dev_put(), which may go meanwhile; or NULL.
+ */
+struct kvx_dev *kvx_dev_after(u32 id)
+{
+	struct kvx_dev *dev, *found = NULL;
+
+	mutex_lock(&kvx_devs_lock);
+	list_for_each_entry(dev, &kvx_devs, link) {
+		if (dev->id <= id)
+			continue;
+		kref_get(&dev->ref);
+		found = dev;
+		break;
+	}
+	mutex_unlock(&kvx_devs_lock);
+	return found;
+}
+
+/**
+ * kvx_dev_look() - what is to be seen of a device
+ * @dev: the device
+ * @view: to be filled in
+ *
+ * Context: process, may sleep.
+ */
+void kvx_dev_look(struct kvx_dev *dev, struct kvx_dev_view *view)
+{
+	*view = (struct kvx_dev_view){
+		.id = dev->id,
+		.why = dev->why,
+		.iwarp = dev->iwarp,
+		.numa_node = NUMA_NO_NODE,
+		.ports = dev->ports,
+		.active_ports = READ_ONCE(dev->active_ports),
+		.key_bytes = dev->span_shift ? 1ULL << dev->span_shift : 0,
+	};
+	mutex_lock(&kvx_devs_lock);
+	/* Until it has gone, it waits for this lock at least once more. */
+	if (dev->ib) {
+		strscpy(view->name, dev_name(&dev->ib->dev), sizeof(view->name));
+		view->numa_node = ibdev_to_node(dev->ib);
+	}
+	mutex_unlock(&kvx_devs_lock);
+	mutex_lock(&dev->lock);
+	view->keys = dev->nr_keys;
+	view->reg_bytes = dev->reg_bytes;
+	view->reg_ns = dev->reg_ns;
+	mutex_unlock(&dev->lock);
 }
 
 /**

@@ -70,6 +70,7 @@ static void kvx_lane_retire(struct kvx_lane *lane, u32 end)
 		flow = slot->flow;
 		bytes += slot->bytes;
 		nr++;
+		atomic64_add(slot->bytes, &lane->link->rail->bytes[lane->way]);
 		spin_lock(&lane->lock);
 		lane->bytes -= slot->bytes;
 		/* From then on it may be filled anew. */

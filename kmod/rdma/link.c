@@ -377,7 +377,8 @@ static int kvx_link_answered(struct kvx_link *link, const struct rdma_conn_param
 	return kvx_rail_answered(link->rail, le64_to_cpu(greeting.boot_id));
 }
 
-static enum kvxfer_refusal kvx_link_refusal(struct rdma_cm_id *id, struct rdma_cm_event *event)
+static enum kvxfer_refusal kvx_link_refusal(struct kvx_link *link, struct rdma_cm_id *id,
+					    struct rdma_cm_event *event)
 {
 	struct kvx_wire_greeting greeting;
 	const void *data;
@@ -385,11 +386,18 @@ static enum kvxfer_refusal kvx_link_refusal(struct rdma_cm_id *id, struct rdma_c
 	u16 version;
 
 	data = rdma_consumer_reject_data(id, event, &bytes);
+	/* Of a refusal by siw it does not know that it is one. */
+	if (!data && rdma_protocol_iwarp(id->device, id->port_num)) {
+		data = event->param.conn.private_data;
+		bytes = event->param.conn.private_data_len;
+	}
 	if (!data || bytes < sizeof(greeting))
 		return KVXFER_REFUSAL_NONE;
 	memcpy(&greeting, data, sizeof(greeting));
 	if (kvx_greeting_check(&greeting, sizeof(greeting), &version) == KVXFER_REFUSAL_MAGIC)
 		return KVXFER_REFUSAL_NONE;
+	if (le16_to_cpu(greeting.refusal) == KVXFER_REFUSAL_BOOT)
+		link->rail->met = le64_to_cpu(greeting.boot_id);
 	return le16_to_cpu(greeting.refusal);
 }
 
@@ -423,7 +431,7 @@ static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 		}
 		break;
 	case RDMA_CM_EVENT_REJECTED:
-		refusal = kvx_link_refusal(id, event);
+		refusal = kvx_link_refusal(link, id, event);
 		err = -ECONNREFUSED;
 		break;
 	case RDMA_CM_EVENT_ADDR_ERROR:

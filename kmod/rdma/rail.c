@@ -8,11 +8,13 @@
  * is done by its work, one thing after the other; events only leave word and kick it. When a rail
  * has ended its device does nothing for it any more.
  */
+#include <crypto/algapi.h>
 #include <linux/moduleparam.h>
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/utsname.h>
 
+#include "../key.h"
 #include "../kvx.h"
 #include "../peer.h"
 #include "rail.h"
@@ -222,9 +224,70 @@ static void kvx_rail_hello(struct kvx_rail *rail)
 	if (msg) {
 		msg->hello.token = cpu_to_le64(rail->our_token);
 		msg->hello.device = cpu_to_le32(rail->links[0].dev->id);
+		msg->hello.keyed = cpu_to_le32(rail->keyed);
+		memcpy(msg->hello.challenge, rail->challenge, sizeof(msg->hello.challenge));
 		strscpy(msg->hello.name, utsname()->nodename, sizeof(msg->hello.name));
 	}
 	kvx_rail_say(rail, msg);
+}
+
+/* What one of the two ends has to say to prove itself. */
+static int kvx_rail_prove(const struct kvx_rail *rail, bool ours, u8 *proof)
+{
+	const u64 boot_ids[2] = { kvx_boot_id, rail->boot_id };
+	struct kvx_challenge about = {
+		.boot_id = { cpu_to_le64(boot_ids[!ours]), cpu_to_le64(boot_ids[ours]) },
+		.nonce = cpu_to_le64(rail->nonce),
+		.active = rail->active == ours,
+	};
+
+	memcpy(about.random[!ours], rail->challenge, KVX_CHALLENGE_BYTES);
+	memcpy(about.random[ours], rail->their_challenge, KVX_CHALLENGE_BYTES);
+	return kvx_key_prove(&about, proof);
+}
+
+/* It will end, and the other shall know why: it has until the timer looks at it again. */
+static void kvx_rail_refuse(struct kvx_rail *rail, enum kvxfer_refusal refusal)
+{
+	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_REFUSED, sizeof(msg->refused));
+
+	if (msg)
+		msg->refused.refusal = cpu_to_le32(refusal);
+	kvx_rail_say(rail, msg);
+	WRITE_ONCE(rail->refusing, refusal);
+}
+
+/* Whoever asked proves itself first: to strangers nothing is said. */
+static void kvx_rail_authenticate(struct kvx_rail *rail)
+{
+	u8 proof[KVX_PROOF_BYTES];
+	struct kvx_msg *msg;
+
+	if (rail->keyed != rail->their_keyed) {
+		kvx_rail_refuse(rail, KVXFER_REFUSAL_KEY);
+		return;
+	}
+	/* As kvx_rail_take_proof() left it. */
+	if (rail->keyed && !rail->proven && smp_load_acquire(&rail->proof_came)) {
+		if (kvx_rail_prove(rail, false, proof) ||
+		    crypto_memneq(proof, rail->their_proof, sizeof(proof))) {
+			pr_warn_ratelimited("node %016llx (%s) does not know the cluster key\n",
+					    rail->boot_id, rail->name);
+			kvx_rail_refuse(rail, KVXFER_REFUSAL_KEY);
+			return;
+		}
+		WRITE_ONCE(rail->proven, true);
+	}
+	if (!rail->keyed || rail->proof_sent || (!rail->active && !rail->proven))
+		return;
+	msg = kvx_msg_new(KVX_FRAME_PROOF, sizeof(msg->proof));
+	if (msg && kvx_rail_prove(rail, true, msg->proof.proof)) {
+		kvx_msg_free(msg);
+		kvx_rail_refuse(rail, KVXFER_REFUSAL_KEY);
+		return;
+	}
+	kvx_rail_say(rail, msg);
+	rail->proof_sent = true;
 }
 
 /**
@@ -255,7 +318,28 @@ static bool kvx_rail_take_hello(struct kvx_rail *rail, const struct kvx_wire_hel
 		rail->hello_came = true;
 		rail->their_token = le64_to_cpu(hello->token);
 		rail->their_dev = le32_to_cpu(hello->device);
+		rail->their_keyed = le32_to_cpu(hello->keyed);
+		memcpy(rail->their_challenge, hello->challenge, sizeof(rail->their_challenge));
+		/* Nobody here wants to know. */
+		if (!rail->keyed && !rail->their_keyed)
+			rail->proven = true;
 		memcpy(rail->name, hello->name, sizeof(rail->name));
+	}
+	spin_unlock(&rail->lock);
+	return first;
+}
+
+/* Returns false when it may not come now. */
+static bool kvx_rail_take_proof(struct kvx_rail *rail, const struct kvx_wire_proof *proof)
+{
+	bool first;
+
+	spin_lock(&rail->lock);
+	first = rail->keyed && !rail->proof_came;
+	if (first) {
+		memcpy(rail->their_proof, proof->proof, sizeof(rail->their_proof));
+		/* It is not looked at before. */
+		smp_store_release(&rail->proof_came, true);
 	}
 	spin_unlock(&rail->lock);
 	return first;
@@ -273,8 +357,10 @@ static bool kvx_rail_take_head(struct kvx_rail *rail, const struct kvx_wire_head
 	ok = credits <= KVX_FRAME_CREDITS - rail->credits;
 	if (ok)
 		rail->credits += credits;
-	/* What is numbered comes from who has been greeted. */
+	/* First they greet; then they prove themselves; then we listen to what is about others. */
 	if (head->type != KVX_FRAME_HELLO && !rail->hello_came)
+		ok = false;
+	if ((kvx_frame_is_numbered(head->type) || head->type == KVX_FRAME_READY) && !rail->proven)
 		ok = false;
 	spin_unlock(&rail->lock);
 	return ok;
@@ -293,6 +379,7 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 {
 	const enum kvx_frame_error error = kvx_frame_check(frame, bytes);
 	const struct kvx_wire_head *head = frame;
+	const struct kvx_wire_refused *refused = frame;
 	const struct kvx_wire_beat *beat = frame;
 	bool ok = true;
 
@@ -302,7 +389,8 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 		kvx_rail_fail(rail, -EPROTO, KVXFER_REFUSAL_NONE);
 		return false;
 	}
-	kvx_peer_acked(rail->peer, le64_to_cpu(head->ack));
+	if (READ_ONCE(rail->proven))
+		kvx_peer_acked(rail->peer, le64_to_cpu(head->ack));
 	switch (head->type) {
 	case KVX_FRAME_HELLO:
 		ok = kvx_rail_take_hello(rail, frame);
@@ -311,6 +399,13 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 	case KVX_FRAME_READY:
 		WRITE_ONCE(rail->ready_came, true);
 		kvx_rail_kick(rail);
+		break;
+	case KVX_FRAME_PROOF:
+		ok = kvx_rail_take_proof(rail, frame);
+		kvx_rail_kick(rail);
+		break;
+	case KVX_FRAME_REFUSED:
+		kvx_rail_fail(rail, -ECONNREFUSED, le32_to_cpu(refused->refusal));
 		break;
 	case KVX_FRAME_BEAT:
 		if (beat->ask)
@@ -363,6 +458,8 @@ static void kvx_rail_step(struct kvx_rail *rail)
 	int err = 0;
 	u32 i;
 
+	if (rail->refusing)
+		return;
 	if (rail->state == KVX_RAIL_CONNECTING && READ_ONCE(rail->links[0].up))
 		kvx_rail_set_state(rail, KVX_RAIL_GREETING);
 	if (rail->state == KVX_RAIL_GREETING && !rail->hello_sent &&
@@ -372,7 +469,9 @@ static void kvx_rail_step(struct kvx_rail *rail)
 		/* Now something else may follow it. */
 		WRITE_ONCE(rail->hello_sent, true);
 	}
-	if (rail->state == KVX_RAIL_GREETING && READ_ONCE(rail->hello_came)) {
+	if (rail->state == KVX_RAIL_GREETING && READ_ONCE(rail->hello_came))
+		kvx_rail_authenticate(rail);
+	if (rail->state == KVX_RAIL_GREETING && !rail->refusing && READ_ONCE(rail->proven)) {
 		kvx_rail_set_state(rail, KVX_RAIL_LANES);
 		for (i = 1; rail->active && i <= rail->nr_lanes && !err; i++)
 			err = kvx_link_connect(&rail->links[i]);
@@ -445,7 +544,9 @@ static void kvx_rail_timer(struct work_struct *work)
 		ask = true;
 	}
 	spin_unlock(&rail->lock);
-	if (dead && !over) {
+	if (!over && READ_ONCE(rail->refusing)) {
+		kvx_rail_fail(rail, -ECONNREFUSED, rail->refusing);
+	} else if (dead && !over) {
 		kvx_rail_fail(rail, -ETIMEDOUT, KVXFER_REFUSAL_NONE);
 	} else if (!over) {
 		if (ask || nudge)
@@ -467,8 +568,11 @@ static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, bool active, u32 nr_
 	kref_get(&peer->ref);
 	rail->peer = peer;
 	rail->active = active;
+	rail->id = -1;
 	rail->boot_id = peer->boot_id;
 	rail->our_token = get_random_u64();
+	rail->keyed = kvx_key_is_set();
+	get_random_bytes(rail->challenge, sizeof(rail->challenge));
 	rail->nr_lanes = nr_lanes;
 	rail->credits = KVX_FRAME_CREDITS;
 	rail->born = jiffies;
@@ -568,7 +672,7 @@ static enum kvxfer_refusal kvx_rail_asked_lane(struct kvx_peer *peer, struct rdm
 	if (!rail)
 		return KVXFER_REFUSAL_LANE;
 	mutex_lock(&rail->adopt);
-	if (!rail->closed && greeting->lane <= rail->nr_lanes && READ_ONCE(rail->hello_came) &&
+	if (!rail->closed && greeting->lane <= rail->nr_lanes && READ_ONCE(rail->proven) &&
 	    le64_to_cpu(greeting->token) == rail->our_token) {
 		link = &rail->links[greeting->lane];
 		if (!link->id)

@@ -33,6 +33,7 @@ enum kvx_rail_state {
  * @link: in its peer's list; under the peer's lock
  * @peer: with a reference
  * @active: it is this node that asked
+ * @id: its number, by the place of @dst among the peer's addresses; negative while it has none
  * @siw: our device is soft-iWARP; set when it is known
  * @boot_id: of the other node; 0 while that is not known
  * @nonce: its name, by who asked
@@ -51,6 +52,15 @@ enum kvx_rail_state {
  * @was_ready: it could be used
  * @hello_sent: ours
  * @hello_came: theirs
+ * @keyed: there was a cluster key when it began
+ * @their_keyed: at the other
+ * @challenge: what the other has to prove itself by
+ * @their_challenge: what we have to
+ * @proof_sent: ours
+ * @proof_came: theirs
+ * @their_proof: what they say
+ * @proven: the other is who it says, as far as that is wanted
+ * @refusing: it has been told why it will end: &enum kvxfer_refusal
  * @ready_sent: we have said that all lanes are there
  * @ready_came: the other has
  * @born: when it began, in jiffies
@@ -64,6 +74,8 @@ enum kvx_rail_state {
  * @work: what happens to it, one after the other
  * @timer: what has to happen by a time
  * @next: which lane is to be filled next, for each direction; under the peer's flow lock
+ * @bytes: what came and went, by &enum kvx_way
+ * @met: of a refusal by another node than the one that was meant: its boot id
  * @links: the control link, then the lanes
  */
 struct kvx_rail {
@@ -71,6 +83,7 @@ struct kvx_rail {
 	struct list_head link;
 	struct kvx_peer *peer;
 	bool active;
+	int id;
 	bool siw;
 	u64 boot_id;
 	u64 nonce;
@@ -89,6 +102,15 @@ struct kvx_rail {
 	bool was_ready;
 	bool hello_sent;
 	bool hello_came;
+	bool keyed;
+	bool their_keyed;
+	u8 challenge[KVX_CHALLENGE_BYTES];
+	u8 their_challenge[KVX_CHALLENGE_BYTES];
+	bool proof_sent;
+	bool proof_came;
+	u8 their_proof[KVX_PROOF_BYTES];
+	bool proven;
+	u32 refusing;
 	bool ready_sent;
 	bool ready_came;
 	unsigned long born;
@@ -102,6 +124,8 @@ struct kvx_rail {
 	struct work_struct work;
 	struct delayed_work timer;
 	u32 next[2];
+	atomic64_t bytes[2];
+	u64 met;
 	struct kvx_link links[1 + KVX_LANES_MAX];
 };
 

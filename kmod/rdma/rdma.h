@@ -47,6 +47,9 @@ struct kvx_rail;
  * @nr_keys: how many keys those have
  * @reg_bytes: how many bytes were made reachable by keys, ever
  * @reg_ns: how long that took
+ * @ports: how many ports it has
+ * @active_ports: how many of them are active
+ * @events: what tells of ports
  */
 struct kvx_dev {
 	struct kref ref;
@@ -68,6 +71,24 @@ struct kvx_dev {
 	u32 nr_keys;
 	u64 reg_bytes;
 	u64 reg_ns;
+	u32 ports;
+	u32 active_ports;
+	struct ib_event_handler events;
+};
+
+/* What an administrator sees of a device. */
+struct kvx_dev_view {
+	u32 id;
+	char name[IB_DEVICE_NAME_MAX];
+	const char *why;
+	bool iwarp;
+	int numa_node;
+	u32 ports;
+	u32 active_ports;
+	u64 key_bytes;
+	u32 keys;
+	u64 reg_bytes;
+	u64 reg_ns;
 };
 
 int kvx_devs_init(void);
@@ -78,6 +99,8 @@ struct kvx_dev *kvx_dev_use_id(u32 id);
 bool kvx_dev_is_going(struct kvx_dev *dev);
 void kvx_dev_use_more(struct kvx_dev *dev);
 void kvx_dev_unuse(struct kvx_dev *dev);
+struct kvx_dev *kvx_dev_after(u32 id);
+void kvx_dev_look(struct kvx_dev *dev, struct kvx_dev_view *view);
 
 /*
  * --- memory -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@
 static union {
 	struct kvx_wire_head head;
 	struct kvx_wire_hello hello;
+	struct kvx_wire_refused refused;
 	struct kvx_wire_attach attach;
 	struct kvx_wire_attached attached;
 	struct kvx_wire_table table;
@@ -25,6 +26,9 @@ static __u32 make(__u32 type)
 	switch (type) {
 	case KVX_FRAME_HELLO:
 		memcpy(frame.hello.name, "node", 4);
+		break;
+	case KVX_FRAME_REFUSED:
+		frame.refused.refusal = htole32(KVXFER_REFUSAL_KEY);
 		break;
 	case KVX_FRAME_ATTACH:
 		frame.attach.layout = htole32(7);
@@ -131,7 +135,10 @@ TEST(what_a_body_may_not_say)
 	REFUSED(HELLO, memset(frame.hello.name, 'x', KVXFER_NAME_MAX));
 	REFUSED(HELLO, frame.hello.name[0] = 27);
 	REFUSED(HELLO, frame.hello.name[20] = 'x');
-	REFUSED(HELLO, frame.hello.zero = htole32(1));
+	REFUSED(HELLO, frame.hello.keyed = htole32(2));
+	REFUSED(REFUSED, frame.refused.refusal = 0);
+	REFUSED(REFUSED, frame.refused.refusal = htole32(256));
+	REFUSED(REFUSED, frame.refused.zero = htole32(1));
 	REFUSED(ATTACH, frame.attach.layout = 0);
 	REFUSED(ATTACH, frame.attach.layout = htole32(0x10000));
 	REFUSED(ATTACHED, frame.attached.error = htole32(4096));

@@ -1331,6 +1331,8 @@ struct kvxfer_address {
  * @KVXFER_REFUSAL_LANE: there is no such lane
  * @KVXFER_REFUSAL_RESOURCES: there is no memory, or no room for another node
  * @KVXFER_REFUSAL_LEAVING: the node goes away
+ * @KVXFER_REFUSAL_DOWN: an administrator does not want the connection
+ * @KVXFER_REFUSAL_KEY: the cluster keys of both are not the same
  */
 enum kvxfer_refusal {
 	KVXFER_REFUSAL_NONE		= 0,
@@ -1343,6 +1345,8 @@ enum kvxfer_refusal {
 	KVXFER_REFUSAL_LANE		= 7,
 	KVXFER_REFUSAL_RESOURCES	= 8,
 	KVXFER_REFUSAL_LEAVING		= 9,
+	KVXFER_REFUSAL_DOWN		= 10,
+	KVXFER_REFUSAL_KEY		= 11,
 };
 
 /**

@@ -1,0 +1,411 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The rails of a peer: which may be, by which frames go, and what their ends mean.
+ */
+#include <linux/random.h>
+
+#include "kvx.h"
+#include "netlink.h"
+#include "peer.h"
+#include "rdma/flow.h"
+#include "rdma/rail.h"
+#include "remote.h"
+
+/* Rails of a peer, of all states. */
+#define KVX_RAILS_MAX		32
+
+/* Another rail to or from the same host: may @rail be beside it? */
+static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct kvx_rail *rail,
+					    struct kvx_rail *other)
+{
+	lockdep_assert_held(&peer->lock);
+	/* What has failed has to be over: what it had on its way could come still. */
+	if (rail->active || other->state == KVX_RAIL_ENDING || READ_ONCE(other->failed))
+		return KVXFER_REFUSAL_BUSY;
+	if (other->active && other->state < KVX_RAIL_READY) {
+		/* Both ask at once: the one with the lower name is the one who does. */
+		if (kvx_boot_id < peer->boot_id)
+			return KVXFER_REFUSAL_YOURS;
+		kvx_rail_fail(other, -ECONNABORTED, KVXFER_REFUSAL_YOURS);
+		return KVXFER_REFUSAL_NONE;
+	}
+	/* Who asks again has left what it had asked for before. */
+	if (!other->active)
+		kvx_rail_fail(other, -ECONNRESET, KVXFER_REFUSAL_NONE);
+	return KVXFER_REFUSAL_BUSY;
+}
+
+/**
+ * kvx_peer_rail_new() - there is to be another rail
+ * @peer: with whom
+ * @rail: the rail, which is the peer's until kvx_peer_rail_ended()
+ *
+ * Context: process.
+ * Return: KVXFER_REFUSAL_NONE, or why not.
+ */
+enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail)
+{
+	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
+	struct kvx_address *address;
+	struct kvx_rail *other;
+	u32 nr = 0;
+
+	spin_lock(&peer->lock);
+	if (peer->gone || READ_ONCE(kvx_peers_leaving))
+		refusal = KVXFER_REFUSAL_LEAVING;
+	address = __kvx_peer_address(peer, &rail->dst);
+	if (peer->down || (address && address->down))
+		refusal = KVXFER_REFUSAL_DOWN;
+	list_for_each_entry(other, &peer->rails, link) {
+		if (!refusal && ++nr >= KVX_RAILS_MAX)
+			refusal = KVXFER_REFUSAL_RESOURCES;
+		if (refusal)
+			break;
+		if (kvx_same_host(&other->dst, &rail->dst) &&
+		    (!other->src.ss_family || !rail->src.ss_family ||
+		     kvx_same_host(&other->src, &rail->src)))
+			refusal = __kvx_peer_judge(peer, rail, other);
+	}
+	if (!refusal) {
+		list_add_tail(&rail->link, &peer->rails);
+		if (address && rail->active) {
+			address->rail = rail;
+			rail->id = address - peer->addresses;
+		}
+	}
+	spin_unlock(&peer->lock);
+	return refusal;
+}
+
+/* By which rail frames go, from their first that has not been taken. */
+static void __kvx_peer_choose_tx(struct kvx_peer *peer)
+{
+	struct kvx_rail *rail;
+
+	lockdep_assert_held(&peer->lock);
+	if (peer->tx_rail)
+		return;
+	list_for_each_entry(rail, &peer->rails, link) {
+		if (rail->state != KVX_RAIL_READY)
+			continue;
+		peer->tx_rail = rail;
+		peer->unsent = list_first_entry_or_null(&peer->unacked, struct kvx_msg, link);
+		return;
+	}
+}
+
+/**
+ * kvx_peer_rail_ready() - a rail can be used
+ * @rail: the rail
+ * @name: what the other calls itself
+ *
+ * Context: process, may sleep.
+ */
+void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name)
+{
+	struct kvx_peer *peer = rail->peer;
+	struct kvx_address *address;
+	bool first;
+
+	spin_lock(&peer->lock);
+	first = !peer->nr_ready++;
+	peer->error = 0;
+	peer->refusal = KVXFER_REFUSAL_NONE;
+	memcpy(peer->name, name, sizeof(peer->name));
+	address = __kvx_peer_address(peer, &rail->dst);
+	if (!address) {
+		address = __kvx_peer_add_address(peer, &rail->dst);
+		/* At which port it can be asked we have not been told. */
+		if (address)
+			address->passive = true;
+	}
+	if (address) {
+		rail->id = address - peer->addresses;
+		address->attempts = 0;
+		address->proven = true;
+		address->other_node = false;
+	}
+	__kvx_peer_choose_tx(peer);
+	spin_unlock(&peer->lock);
+	pr_debug("node %016llx (%s): connected\n", peer->boot_id, peer->name);
+	kvx_peers_supersede(peer->boot_id, &rail->dst);
+	kvx_remotes_rail_ready(peer, rail->their_dev);
+	kvx_peer_pump(peer);
+	kvx_flows_kick(peer);
+	wake_up_all(&peer->wait);
+	kvx_tell_rail(peer, rail->id, KVXFER_NL_EVENT_UP);
+	if (first)
+		kvx_tell_peer(peer, KVXFER_NL_EVENT_UP);
+}
+
+/**
+ * kvx_peer_rail_ending() - a rail is not to be used any more
+ * @rail: the rail; it was ready, or not
+ *
+ * Context: process.
+ */
+void kvx_peer_rail_ending(struct kvx_rail *rail)
+{
+	struct kvx_peer *peer = rail->peer;
+
+	spin_lock(&peer->lock);
+	if (rail->was_ready)
+		peer->nr_ready--;
+	if (peer->tx_rail == rail) {
+		peer->tx_rail = NULL;
+		peer->unsent = NULL;
+	}
+	spin_unlock(&peer->lock);
+}
+
+/* There is a node, but not the one that was meant. */
+static bool __kvx_rail_met_other(const struct kvx_rail *rail)
+{
+	return rail->refusal == KVXFER_REFUSAL_BOOT || rail->error == -ESTALE;
+}
+
+/*
+ * Is another node wherever it was to be? Where it has been met before, that means that it is no
+ * more; where it was only said to be, perhaps somebody was wrong.
+ */
+static bool __kvx_peer_is_lost(struct kvx_peer *peer, bool proven)
+{
+	const struct kvx_address *address;
+	bool lost = true;
+	u32 asked = 0;
+
+	lockdep_assert_held(&peer->lock);
+	for (address = peer->addresses; address < kvx_addresses_end(peer); address++) {
+		if (!address->addr.ss_family || address->passive)
+			continue;
+		asked++;
+		lost &= address->other_node && !address->rail && (!proven || address->proven);
+	}
+	return lost && asked && !peer->nr_ready;
+}
+
+/**
+ * kvx_peer_is_lost() - is another node wherever it was said to be?
+ * @peer: the peer
+ *
+ * Context: process.
+ * Return: true when it is.
+ */
+bool kvx_peer_is_lost(struct kvx_peer *peer)
+{
+	bool lost;
+
+	spin_lock(&peer->lock);
+	lost = __kvx_peer_is_lost(peer, false);
+	spin_unlock(&peer->lock);
+	return lost;
+}
+
+/* When is its address to be tried again? */
+static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
+{
+	struct kvx_address *address;
+	u32 ms = KVX_BACKOFF_MIN_MS;
+
+	lockdep_assert_held(&peer->lock);
+	for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
+		if (address->rail == rail)
+			address->rail = NULL;
+	address = __kvx_peer_address(peer, &rail->dst);
+	if (!address)
+		return;
+	address->error = rail->error;
+	address->refusal = rail->refusal;
+	address->bytes[0] += atomic64_read(&rail->bytes[0]);
+	address->bytes[1] += atomic64_read(&rail->bytes[1]);
+	address->other_node = __kvx_rail_met_other(rail);
+	if (!rail->was_ready && rail->refusal != KVXFER_REFUSAL_YOURS &&
+	    rail->refusal != KVXFER_REFUSAL_BUSY)
+		address->attempts++;
+	ms = min_t(u32, ms << min(address->attempts, 16U), KVX_BACKOFF_MAX_MS);
+	ms += (u32)get_random_u32() % (ms / 2);
+	address->next = jiffies + msecs_to_jiffies(ms);
+}
+
+/**
+ * kvx_peer_rail_ended() - a rail is over: nothing of it is on its way any more
+ * @rail: the rail
+ *
+ * Context: process, may sleep.
+ */
+void kvx_peer_rail_ended(struct kvx_rail *rail)
+{
+	struct kvx_peer *peer = rail->peer;
+	bool gone, again, last;
+
+	spin_lock(&peer->lock);
+	list_del_init(&rail->link);
+	__kvx_peer_back_off(peer, rail);
+	__kvx_peer_choose_tx(peer);
+	last = rail->was_ready && !peer->nr_ready;
+	if (!peer->nr_ready) {
+		peer->error = rail->error;
+		peer->refusal = rail->refusal;
+	}
+	gone = !peer->gone && __kvx_peer_is_lost(peer, true);
+	again = peer->wanted && !peer->gone && !READ_ONCE(kvx_peers_leaving);
+	if (again && !gone)
+		mod_delayed_work(kvx_peer_wq, &peer->connect,
+				 msecs_to_jiffies(KVX_BACKOFF_MIN_MS));
+	spin_unlock(&peer->lock);
+	pr_debug("node %016llx: a connection is over: %d, refusal %d\n", peer->boot_id,
+		 rail->error, rail->refusal);
+	kvx_tell_rail(peer, rail->id, KVXFER_NL_EVENT_DOWN);
+	if (last)
+		kvx_tell_peer(peer, KVXFER_NL_EVENT_DOWN);
+	if (peer->probe)
+		kvx_peer_probed(peer, &rail->dst, rail->met);
+	if (gone)
+		kvx_peer_give_up(peer, -ESTALE);
+	kvx_peer_pump(peer);
+	kvx_flows_kick(peer);
+	wake_up_all(&peer->wait);
+}
+
+/**
+ * kvx_peer_rail_on() - a rail by a device, of which both ends have said who they are
+ * @peer: with whom
+ * @dev: our device; NULL for any
+ *
+ * The other end may take a rail for ready, and ask for keys by it, before this one does.
+ *
+ * Context: process.
+ * Return: the rail with a reference, or NULL when there is none.
+ */
+struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *dev)
+{
+	struct kvx_rail *rail, *found = NULL;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link)
+		if ((rail->state == KVX_RAIL_LANES || rail->state == KVX_RAIL_READY) &&
+		    !READ_ONCE(rail->failed) && (!dev || READ_ONCE(rail->links[0].dev) == dev))
+			found = rail;
+	if (found)
+		kref_get(&found->ref);
+	spin_unlock(&peer->lock);
+	return found;
+}
+
+/**
+ * kvx_peer_rail_after() - one ready rail after the other
+ * @peer: with whom
+ * @before: the last one, whose reference is given back; NULL at first
+ *
+ * Context: process.
+ * Return: the next one with a reference; NULL when there are no more.
+ */
+struct kvx_rail *kvx_peer_rail_after(struct kvx_peer *peer, struct kvx_rail *before)
+{
+	struct kvx_rail *rail, *found = NULL;
+
+	spin_lock(&peer->lock);
+	/* If it has gone meanwhile, it was the last one. */
+	rail = list_prepare_entry(before, &peer->rails, link);
+	if (!before || !list_empty(&before->link)) {
+		list_for_each_entry_continue(rail, &peer->rails, link) {
+			if (rail->state != KVX_RAIL_READY || READ_ONCE(rail->failed))
+				continue;
+			kref_get(&rail->ref);
+			found = rail;
+			break;
+		}
+	}
+	spin_unlock(&peer->lock);
+	if (before)
+		kvx_rail_put(before);
+	return found;
+}
+
+/**
+ * kvx_peer_fail_rails() - end rails
+ * @peer: with whom
+ * @dev: those by this device of ours; NULL for all
+ * @err: why: a negative errno
+ *
+ * Context: process.
+ */
+void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err)
+{
+	struct kvx_rail *rail;
+	bool on;
+	u32 i;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link) {
+		on = !dev;
+		for (i = 0; i <= rail->nr_lanes && !on; i++)
+			on = READ_ONCE(rail->links[i].dev) == dev;
+		if (on)
+			kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);
+	}
+	spin_unlock(&peer->lock);
+}
+
+/* May siw be sending an answer by it? */
+static bool kvx_rail_may_answer(const struct kvx_rail *rail)
+{
+	/* Until the lanes are there nobody asks by them; and one that connects may take minutes. */
+	return rail->siw && kvx_rail_lanes_up(rail);
+}
+
+static bool kvx_peer_still_answers(struct kvx_peer *peer)
+{
+	struct kvx_rail *rail;
+	bool still = false;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link)
+		still |= READ_ONCE(rail->failed) && kvx_rail_may_answer(rail);
+	spin_unlock(&peer->lock);
+	return still;
+}
+
+/**
+ * kvx_peer_end_sending() - a device that still sends what it must not any more is to be stopped
+ * @peer: to whom it may send
+ *
+ * When a key is gone, devices do nothing by it any more; but siw goes on with an answer that it has
+ * begun, until the queue pair is gone. So its connections are ended, and made anew.
+ *
+ * Context: process, may sleep. Not where rails are ended, nor where devices tell of completions.
+ */
+void kvx_peer_end_sending(struct kvx_peer *peer)
+{
+	struct kvx_rail *rail;
+	bool any = false;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link) {
+		if (!kvx_rail_may_answer(rail))
+			continue;
+		kvx_rail_fail(rail, -ECONNRESET, KVXFER_REFUSAL_NONE);
+		any = true;
+	}
+	spin_unlock(&peer->lock);
+	if (any)
+		wait_event(peer->wait, !kvx_peer_still_answers(peer));
+}
+
+/**
+ * kvx_peer_refuse_rails() - end rails that an administrator does not want
+ * @peer: with whom
+ * @id: the one of this number; negative for all
+ *
+ * Context: process.
+ */
+void kvx_peer_refuse_rails(struct kvx_peer *peer, int id)
+{
+	struct kvx_rail *rail;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link)
+		if (id < 0 || rail->id == id)
+			kvx_rail_fail(rail, -ENETDOWN, KVXFER_REFUSAL_DOWN);
+	spin_unlock(&peer->lock);
+}
