@@ -41,11 +41,13 @@ struct kvx_job {
  * @stop: end it early; the caller has a reference of its own to what the run is in. @quiet may have
  * been called, or be called before this returns, or after
  * @bytes: how many are where they should be; of one that is quiet
+ * @rails: by which rails, as a mask; NULL where there are none
  */
 struct kvx_transport_ops {
 	void (*begin)(struct kvx_job *job, const struct kvx_shape *shape);
 	void (*stop)(struct kvx_job *job);
 	u64 (*bytes)(struct kvx_job *job);
+	u32 (*rails)(struct kvx_job *job);
 };
 
 #endif /* KVX_TRANSPORT_H */

@@ -190,6 +190,7 @@ static void kvx_xfer_quiet(struct kvx_job *job)
 		xfer->flags |= KVXFER_COMPLETION_NOTE_LOST;
 	xfer->run_note = NULL;
 	result->bytes = xfer->ops->bytes(job);
+	result->rails = xfer->ops->rails ? xfer->ops->rails(job) : 0;
 	result->end_ns = ktime_get_ns();
 	result->state = xfer->state;
 	result->error = xfer->error;

@@ -73,8 +73,8 @@ static int kvx_xfer_check(struct kvxfer_xfer_prep *cmd)
 					   sizeof(cmd->dst_piece.reserved),
 					   offsetof(struct kvxfer_xfer_prep, dst_piece.reserved));
 	if (!err)
-		err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved, sizeof(cmd->reserved),
-					   offsetof(struct kvxfer_xfer_prep, reserved));
+		err = cmd->rails >> KVXFER_ADDRESSES_MAX ?
+		      kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_XFER_RAILS, cmd->rails) : 0;
 	if (err)
 		return err;
 	if (cmd->path > KVXFER_PATH_RDMA)
@@ -271,7 +271,7 @@ static int kvx_xfer_check_path(const struct kvx_registered *src, const struct kv
 	const bool far = src->remote || dst->remote;
 
 	if ((src->remote && dst->remote) || (far && cmd->path == KVXFER_PATH_LOCAL) ||
-	    (!far && cmd->path == KVXFER_PATH_RDMA))
+	    (!far && (cmd->path == KVXFER_PATH_RDMA || cmd->rails)))
 		return kvx_refuse(&cmd->hdr, -EOPNOTSUPP, KVXFER_REASON_XFER_PATH, cmd->path);
 	/* What another driver's memory is to a device only that driver can say. */
 	if (far && (src->dmabufs || dst->dmabufs))
@@ -323,7 +323,7 @@ static int kvx_xfer_join(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr)
 static struct kvx_xfer *kvx_xfer_new(struct kvx_agent *agent, const struct kvx_shape *shape,
 				     struct kvx_registered *src, struct kvx_registered *dst,
 				     struct kvx_grant *const *grants, u32 *ids,
-				     struct kvx_note *note)
+				     struct kvx_note *note, u32 rails)
 {
 	struct kvx_remote *remote = src->remote ?: dst->remote;
 	const u32 parts = remote ? 1 : kvx_copy_parts(shape);
@@ -334,7 +334,7 @@ static struct kvx_xfer *kvx_xfer_new(struct kvx_agent *agent, const struct kvx_s
 	if (!xfer)
 		return NULL;
 	if (remote) {
-		flow = kvx_flow_new(remote, dst->remote ? src : dst, dst->remote);
+		flow = kvx_flow_new(remote, dst->remote ? src : dst, dst->remote, rails);
 		if (!flow) {
 			kfree(xfer);
 			return NULL;
@@ -408,7 +408,8 @@ int kvx_xfer_make(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd, bool on
 	if (err)
 		goto err_free;
 
-	xfer = kvx_xfer_new(agent, &shape, src, dst, grants, ids, note);
+	xfer = kvx_xfer_new(agent, &shape, src, dst, grants, ids, note,
+			    cmd->rails);
 	err = -ENOMEM;
 	if (!xfer)
 		goto err_free;

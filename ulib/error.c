@@ -232,6 +232,8 @@ static const struct {
 		": refusal %u, see enum kvxfer_refusal" },
 	[KVXFER_REASON_PEER_REBOOTED] = {
 		"PEER_REBOOTED", "the other node was started anew since", NULL },
+	[KVXFER_REASON_XFER_RAILS] = {
+		"XFER_RAILS", "there can be no rails of these numbers", ": mask %#x" },
 	[KVXFER_REASON_DMABUF_BUSY] = {
 		"DMABUF_BUSY", "another driver works with the dma-buf still", NULL },
 	[KVXFER_REASON_NOTE_FULL] = {

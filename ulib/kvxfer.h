@@ -435,6 +435,7 @@ enum kvx_path {
  * @index: where, in the unit that the reason names
  * @path: enum kvx_path that it took
  * @flags: KVX_RESULT_*
+ * @rails: by which rails bytes went: a mask of their numbers, see kvxfer-rail(8)
  */
 struct kvx_result {
 	size_t size;
@@ -449,9 +450,10 @@ struct kvx_result {
 	uint32_t index;
 	uint32_t path;
 	uint32_t flags;
+	uint32_t rails;
 };
 
-#define KVX_RESULT_INIT	{ sizeof(struct kvx_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define KVX_RESULT_INIT	{ sizeof(struct kvx_result), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* Which bytes of each region: @count runs of @bytes, @stride apart. All 0: the whole region. */
 struct kvx_piece {
@@ -476,6 +478,8 @@ struct kvx_piece {
  * @note: comes to its receiver after the data; NULL: none
  * @note_bytes: how many
  * @note_worker_id: the receiver; 0: the agent of the layout that is not this agent's
+ * @rails: by which rails only: a mask of their numbers, see kvxfer-rail(8); 0: all that are nearest
+ * to the memory, by NUMA
  */
 struct kvx_xfer_opts {
 	size_t size;
@@ -491,11 +495,12 @@ struct kvx_xfer_opts {
 	const void *note;
 	size_t note_bytes;
 	uint64_t note_worker_id;
+	uint32_t rails;
 };
 
 #define KVX_XFER_OPTS_INIT \
 	{ sizeof(struct kvx_xfer_opts), 0, 0, 0, 0, { 0, 0, 0, 0 }, { 0, 0, 0, 0 }, 0, 0, \
-	  KVX_PATH_AUTO, NULL, 0, 0 }
+	  KVX_PATH_AUTO, NULL, 0, 0, 0 }
 
 /*
  * Copy the blocks @src_ids of @src to the blocks @dst_ids of @dst, and do not wait. What comes out

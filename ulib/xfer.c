@@ -59,6 +59,7 @@ int kvx_give_result(struct kvx_result *result, const struct kvxfer_completion *f
 		.index = from->index,
 		.path = from->path,
 		.flags = from->flags,
+		.rails = from->rails,
 	};
 
 	return result ? kvx_give_struct(result, &full, sizeof(full), what) : 0;
@@ -177,6 +178,7 @@ static int prep_command(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd,
 	cmd->user_data = opts.user_data;
 	cmd->deadline_ns = opts.deadline_ns;
 	cmd->path = opts.path;
+	cmd->rails = opts.rails;
 	if (opts.note) {
 		cmd->hdr.flags |= KVXFER_XFER_NOTE;
 		cmd->note.data = (uintptr_t)opts.note;

@@ -6,7 +6,9 @@
  * for newcomers first; then its connections are ended and gone, and with them everything that uses
  * it; then what it could reach is unmapped. All of that is done when kvx_dev_remove() returns.
  */
+#include <linux/netdevice.h>
 #include <linux/slab.h>
+#include <rdma/ib_cache.h>
 
 #include "../kvx.h"
 #include "../netlink.h"
@@ -74,6 +76,28 @@ static int kvx_dev_setup(struct kvx_dev *dev)
 	return PTR_ERR_OR_ZERO(dev->pd);
 }
 
+/* Where it is: a device made of software is where its network device is. */
+static int kvx_dev_node(struct ib_device *ib)
+{
+	const struct ib_gid_attr *gid;
+	int node = ibdev_to_node(ib);
+	struct net_device *ndev;
+	u32 port;
+
+	rdma_for_each_port(ib, port) {
+		gid = node == NUMA_NO_NODE ? rdma_get_gid_attr(ib, port, 0) : ERR_PTR(-ENODATA);
+		if (IS_ERR(gid))
+			continue;
+		rcu_read_lock();
+		ndev = rdma_read_gid_attr_ndev_rcu(gid);
+		if (!IS_ERR(ndev) && ndev->dev.parent)
+			node = dev_to_node(ndev->dev.parent);
+		rcu_read_unlock();
+		rdma_put_gid_attr(gid);
+	}
+	return node;
+}
+
 static u32 kvx_dev_count_active(struct ib_device *ib)
 {
 	struct ib_port_attr attr;
@@ -119,6 +143,7 @@ static int kvx_dev_add(struct ib_device *ib)
 	dev->ib = ib;
 	dev->ports = ib->phys_port_cnt;
 	dev->active_ports = kvx_dev_count_active(ib);
+	dev->numa_node = kvx_dev_node(ib);
 	dev->why = kvx_dev_look_at(ib);
 	if (!dev->why) {
 		err = kvx_dev_setup(dev);
@@ -300,17 +325,15 @@ void kvx_dev_look(struct kvx_dev *dev, struct kvx_dev_view *view)
 		.id = dev->id,
 		.why = dev->why,
 		.iwarp = dev->iwarp,
-		.numa_node = NUMA_NO_NODE,
+		.numa_node = dev->numa_node,
 		.ports = dev->ports,
 		.active_ports = READ_ONCE(dev->active_ports),
 		.key_bytes = dev->span_shift ? 1ULL << dev->span_shift : 0,
 	};
 	mutex_lock(&kvx_devs_lock);
 	/* Until it has gone, it waits for this lock at least once more. */
-	if (dev->ib) {
+	if (dev->ib)
 		strscpy(view->name, dev_name(&dev->ib->dev), sizeof(view->name));
-		view->numa_node = ibdev_to_node(dev->ib);
-	}
 	mutex_unlock(&kvx_devs_lock);
 	mutex_lock(&dev->lock);
 	view->keys = dev->nr_keys;

@@ -112,12 +112,14 @@ bool kvx_flow_next(struct kvx_flow *flow)
  * kvx_flow_posted() - work requests of it are about to be posted
  * @flow: taken
  * @nr: how many
+ * @rail: the number of the rail that they go by
  *
  * Context: process.
  */
-void kvx_flow_posted(struct kvx_flow *flow, u32 nr)
+void kvx_flow_posted(struct kvx_flow *flow, u32 nr, int rail)
 {
 	spin_lock(&flow->peer->flow_lock);
+	flow->used |= BIT(rail);
 	flow->busy += nr;
 	flow->posted += nr;
 	spin_unlock(&flow->peer->flow_lock);
@@ -362,6 +364,7 @@ static void kvx_flow_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	flow->busy = 1;
 	flow->exhausted = false;
 	flow->bytes = 0;
+	flow->used = 0;
 	flow->error = 0;
 	flow->reason = 0;
 	flow->running = true;
@@ -400,22 +403,49 @@ static u64 kvx_flow_bytes(struct kvx_job *job)
 	return container_of(job, struct kvx_flow, job)->bytes;
 }
 
+static u32 kvx_flow_rails(struct kvx_job *job)
+{
+	return container_of(job, struct kvx_flow, job)->used;
+}
+
 const struct kvx_transport_ops kvx_flow_ops = {
 	.begin	= kvx_flow_begin,
 	.stop	= kvx_flow_stop,
 	.bytes	= kvx_flow_bytes,
+	.rails	= kvx_flow_rails,
 };
+
+/* The NUMA node that all of a layout's memory is on; or none. */
+static int kvx_layout_node(const struct kvx_registered *local)
+{
+	int node = NUMA_NO_NODE, n;
+	u32 i;
+
+	for (i = 0; i < local->nr_pools; i++) {
+		const struct kvx_pool *pool = local->pools[i];
+
+		for (n = 0; n < KVXFER_NODES; n++)
+			if (pool->pages.node_bytes[n] == pool->bytes)
+				break;
+		if (n == KVXFER_NODES || (i && n != node))
+			return NUMA_NO_NODE;
+		node = n;
+	}
+	return node;
+}
 
 /**
  * kvx_flow_new() - a run to or from a peer
  * @remote: the peer's layout; the caller holds it and @local for as long as the flow
  * @local: ours
  * @write: to the peer
+ * @rails: by which rails only; 0 for the nearest
  *
  * Context: process, may sleep.
  * Return: the flow, or NULL.
  */
-struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *local, bool write)
+struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *local, bool write,
+			      u32 rails)
 {
 	struct kvx_flow *flow = kzalloc(sizeof(*flow), GFP_KERNEL_ACCOUNT);
 
@@ -427,6 +457,8 @@ struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *
 	kvx_peer_want_too(flow->peer);
 	flow->remote = remote;
 	flow->local = local;
+	flow->rails = rails;
+	flow->node = kvx_layout_node(local);
 	flow->way = write ? KVX_WAY_WRITE : KVX_WAY_READ;
 	INIT_LIST_HEAD(&flow->link);
 	INIT_LIST_HEAD(&flow->redo);

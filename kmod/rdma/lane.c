@@ -190,12 +190,28 @@ static bool kvx_lane_has_room(struct kvx_lane *lane)
 	return lane->head - lane->tail < KVX_LANE_SENDS && lane->bytes < READ_ONCE(lane_bytes);
 }
 
+/* May it go by a rail, of those that are ready? */
+static bool kvx_rail_takes(const struct kvx_rail *rail, const struct kvx_flow *flow)
+{
+	return rail->state == KVX_RAIL_READY && !READ_ONCE(rail->failed) && rail->id >= 0 &&
+	       (!flow->rails || flow->rails & BIT(rail->id)) &&
+	       kvx_remote_keys_for(flow->remote, rail->their_dev);
+}
+
+/* How near a rail's device is to the flow's memory; what is not known is as good as the nearest. */
+static int kvx_rail_distance(const struct kvx_rail *rail, const struct kvx_flow *flow)
+{
+	/* Who is named is taken. */
+	return flow->rails ? LOCAL_DISTANCE :
+			     kvx_numa_distance(rail->links[0].dev->numa_node, flow->node);
+}
+
 /**
  * kvx_lane_claim() - a lane that can take more
  * @peer: to which peer
  * @flow: of what
  *
- * The one with the least on its way: so that each gets what it gets done.
+ * Of the nearest rails the one with the least on its way: so that each gets what it gets done.
  *
  * Context: process.
  * Return: the lane, for kvx_lane_unclaim(); or ERR_PTR: -EBUSY when those that there are have no
@@ -204,14 +220,16 @@ static bool kvx_lane_has_room(struct kvx_lane *lane)
 struct kvx_lane *kvx_lane_claim(struct kvx_peer *peer, const struct kvx_flow *flow)
 {
 	struct kvx_lane *lane, *best = NULL;
+	int err = -EAGAIN, nearest = INT_MAX;
 	struct kvx_rail *rail;
-	int err = -EAGAIN;
 	u32 i;
 
 	spin_lock(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link)
+		if (kvx_rail_takes(rail, flow))
+			nearest = min(nearest, kvx_rail_distance(rail, flow));
 	list_for_each_entry(rail, &peer->rails, link) {
-		if (rail->state != KVX_RAIL_READY || READ_ONCE(rail->failed) ||
-		    !kvx_remote_keys_for(flow->remote, rail->their_dev))
+		if (!kvx_rail_takes(rail, flow) || kvx_rail_distance(rail, flow) > nearest)
 			continue;
 		err = -EBUSY;
 		for (i = 1; i <= rail->nr_lanes; i++) {
@@ -405,7 +423,7 @@ int kvx_lane_fill(struct kvx_lane *lane, struct kvx_flow *flow, u32 budget)
 		nr++;
 	}
 	if (nr) {
-		kvx_flow_posted(flow, nr);
+		kvx_flow_posted(flow, nr, lane->link->rail->id);
 		kvx_lane_post(lane, nr, bytes);
 	}
 	return err < 0 ? err : 0;

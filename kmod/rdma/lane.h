@@ -30,6 +30,8 @@ enum kvx_way {
  * @remote: the peer's layout
  * @local: ours
  * @way: which way
+ * @rails: by which rails only, as a mask; 0 for the nearest
+ * @node: the NUMA node of all of our memory; or none
  * @link: among those that wait for a lane, or for something else; under the peer's flow_lock, as
  * is what follows to @error
  * @busy: how many work requests are on their way, and who works with it
@@ -39,6 +41,7 @@ enum kvx_way {
  * @running: it has begun and has not ended
  * @redo: segments that were lost with their rail
  * @bytes: how many are where they should be
+ * @used: by which rails, as a mask
  * @error: why it failed: a positive errno
  * @reason: &enum kvxfer_reason
  * @cursor: where it is
@@ -52,6 +55,8 @@ struct kvx_flow {
 	struct kvx_remote *remote;
 	struct kvx_registered *local;
 	enum kvx_way way;
+	u32 rails;
+	int node;
 	struct list_head link;
 	u32 busy;
 	u32 posted;
@@ -60,6 +65,7 @@ struct kvx_flow {
 	bool running;
 	struct list_head redo;
 	u64 bytes;
+	u32 used;
 	u32 error;
 	u32 reason;
 	struct kvx_cursor cursor;
@@ -131,7 +137,7 @@ int kvx_lane_fill(struct kvx_lane *lane, struct kvx_flow *flow, u32 budget);
 
 /* flow.c */
 bool kvx_flow_next(struct kvx_flow *flow);
-void kvx_flow_posted(struct kvx_flow *flow, u32 nr);
+void kvx_flow_posted(struct kvx_flow *flow, u32 nr, int rail);
 void kvx_flow_retire(struct kvx_flow *flow, u32 nr, u64 bytes, struct list_head *redo,
 		     u32 error, u32 reason);
 void kvx_flows_pump(struct kvx_peer *peer, enum kvx_way way);

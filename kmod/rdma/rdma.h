@@ -35,6 +35,7 @@ struct kvx_rail;
  * @pd: where all that is ours on it is
  * @why: why it cannot be used, in words; NULL when it can
  * @iwarp: its rules are those of iWARP
+ * @numa_node: where it is; or none
  * @span_shift: how much a key covers
  * @send_sge: how many places a write may gather from
  * @read_sge: how many a read may scatter to
@@ -59,6 +60,7 @@ struct kvx_dev {
 	struct ib_pd *pd;
 	const char *why;
 	bool iwarp;
+	int numa_node;
 	u32 span_shift;
 	u32 send_sge;
 	u32 read_sge;
@@ -75,6 +77,12 @@ struct kvx_dev {
 	u32 active_ports;
 	struct ib_event_handler events;
 };
+
+/* How far it is from one NUMA node to another; what is not known is as good as the nearest. */
+static inline int kvx_numa_distance(int a, int b)
+{
+	return a == NUMA_NO_NODE || b == NUMA_NO_NODE ? LOCAL_DISTANCE : node_distance(a, b);
+}
 
 /* What an administrator sees of a device. */
 struct kvx_dev_view {

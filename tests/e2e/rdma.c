@@ -16,36 +16,6 @@
 
 static const uint32_t ids[BLOCKS] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15 };
 
-static char blob[65536];
-
-/* Let the other node have a side, with all rights. */
-static void offer(struct side *side)
-{
-	struct kvx_grant_opts opts = KVX_GRANT_OPTS_INIT;
-	struct kvx_grant grant;
-	size_t bytes;
-	void *data;
-
-	opts.rights = KVX_GRANT_READ | KVX_GRANT_WRITE;
-	OK(kvx_grant(side->agent, &grant, side->handle, &opts));
-	OK(kvx_export_metadata(side->agent, &grant, 1, &data, &bytes));
-	tell(data, bytes);
-	free(data);
-}
-
-/* Have what the other node offers. */
-static struct kvx_handle take(struct kvx_agent *agent)
-{
-	struct kvx_peer_layout layout = KVX_PEER_LAYOUT_INIT;
-	size_t bytes = hear(blob, sizeof(blob));
-	struct kvx_peer *peer;
-
-	OK(kvx_import_metadata(agent, blob, bytes, &peer));
-	OK(kvx_peer_layout(peer, 0, &layout));
-	kvx_peer_free(peer);
-	return layout.handle;
-}
-
 static void go(struct kvx_agent *agent, struct kvx_handle src, const uint32_t *src_ids,
 	       struct kvx_handle dst, const uint32_t *dst_ids, size_t nr)
 {

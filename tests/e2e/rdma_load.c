@@ -15,40 +15,12 @@
 #define EACH	16
 #define BLOCKS	(AGENTS * EACH)
 
-static char blob[65536];
-static size_t blob_bytes;
-
 static struct kvx_layout_config config_of(uint32_t blocks)
 {
 	struct kvx_layout_config config = standard(KVX_LAYOUT_BLOCK_FIRST, blocks);
 
 	config.inner_dim = 256;
 	return config;
-}
-
-static void offer(struct side *side)
-{
-	struct kvx_grant_opts opts = KVX_GRANT_OPTS_INIT;
-	struct kvx_grant grant;
-	size_t bytes;
-	void *data;
-
-	opts.rights = KVX_GRANT_READ | KVX_GRANT_WRITE;
-	OK(kvx_grant(side->agent, &grant, side->handle, &opts));
-	OK(kvx_export_metadata(side->agent, &grant, 1, &data, &bytes));
-	tell(data, bytes);
-	free(data);
-}
-
-static struct kvx_handle take(struct kvx_agent *agent)
-{
-	struct kvx_peer_layout layout = KVX_PEER_LAYOUT_INIT;
-	struct kvx_peer *peer;
-
-	OK(kvx_import_metadata(agent, blob, blob_bytes, &peer));
-	OK(kvx_peer_layout(peer, 0, &layout));
-	kvx_peer_free(peer);
-	return layout.handle;
 }
 
 /* Is a block of @side what @who filled it with? */
@@ -96,7 +68,7 @@ TEST(many_agents_share_a_connection)
 		} else {
 			struct kvx_result result = KVX_RESULT_INIT;
 
-			blob_bytes = hear(blob, sizeof(blob));
+			hear_offer();
 			for (uint32_t a = 0; a < AGENTS; a++) {
 				agents[a] = open_agent();
 				mine[a] = make_side(agents[a], KERNEL, config_of(EACH));
@@ -147,7 +119,7 @@ static void go_on_for_ever(int out)
 
 	agent = open_agent();
 	mine = make_side(agent, KERNEL, config_of(64));
-	theirs = take(agent);
+	theirs = take_heard(agent);
 	for (uint32_t i = 0; i < 16; i++) {
 		from[i] = 4 * i;
 		to[i] = 63 - i;
@@ -185,8 +157,8 @@ TEST(who_moves_is_killed)
 			offer(&mine);
 			meet();
 		} else {
-			blob_bytes = hear(blob, sizeof(blob));
-			theirs = take(agent);
+			hear_offer();
+			theirs = take_heard(agent);
 			for (int round = 0; round < 12; round++) {
 				pid_t pid;
 
@@ -268,8 +240,8 @@ TEST(who_is_moved_to_is_killed)
 				struct kvx_handle theirs;
 
 				mine = make_side(agent, KERNEL, config_of(64));
-				blob_bytes = hear(blob, sizeof(blob));
-				theirs = take(agent);
+				hear_offer();
+				theirs = take_heard(agent);
 				rounds = 0;
 				for (err = 0; !err; rounds++) {
 					err = move(agent, theirs, mine.handle, ids);
@@ -286,13 +258,6 @@ TEST(who_is_moved_to_is_killed)
 		close_and_settle(agent);
 		rdma_down();
 	}
-}
-
-/* As if the cable were pulled: what we send goes to nobody. */
-static void pull_cable(bool pulled)
-{
-	shell("ip neigh replace 10.77.0.%d dev %s lladdr 02:00:00:00:00:0%d nud permanent",
-	      3 - node(), getenv("KVX_LAB_NIC"), pulled ? 9 : 3 - node());
 }
 
 /* The cable is pulled, and put in again before or after the deadline. */
@@ -319,14 +284,14 @@ TEST(a_cable_is_pulled)
 			meet();
 			meet();
 		} else {
-			blob_bytes = hear(blob, sizeof(blob));
-			theirs = take(agent);
+			hear_offer();
+			theirs = take_heard(agent);
 			/* Within it. */
-			pull_cable(true);
+			pull_cable(0, true);
 			opts.deadline_ns = 60000000000;
 			OK(kvx_transfer(agent, &xfer, theirs, ids, 32, mine.handle, ids, 32,
 					&opts));
-			pull_cable(false);
+			pull_cable(0, false);
 			OK(kvx_xfer_wait(xfer, KVX_FOREVER, &result));
 			CHECK_EQ(result.state, KVX_XFER_DONE);
 			kvx_xfer_release(xfer);
@@ -334,7 +299,7 @@ TEST(a_cable_is_pulled)
 				CHECK(block_is(&mine, i, 2, i));
 			/* Beyond it: it ends, and then nothing comes any more. */
 			fill(&mine, 1, 0);
-			pull_cable(true);
+			pull_cable(0, true);
 			opts.deadline_ns = 300000000;
 			OK(kvx_transfer(agent, &xfer, theirs, ids, 32, mine.handle, ids, 32,
 					&opts));
@@ -342,7 +307,7 @@ TEST(a_cable_is_pulled)
 			CHECK_EQ(result.state, KVX_XFER_TIMEDOUT);
 			kvx_xfer_release(xfer);
 			before = snapshot(&mine);
-			pull_cable(false);
+			pull_cable(0, false);
 			meet();
 			check_memory(&mine, before);
 			OK(kvx_xfer_exec(agent, theirs, ids, 32, mine.handle, ids, 32, NULL,

@@ -121,11 +121,79 @@ static inline void rdma_up(const char *type)
 	meet();
 }
 
+/* By both wires. */
+static inline void rdma_up_twice(const char *type)
+{
+	rdma_up(type);
+	shell("rdma link add kvx1 type %s netdev %s", type, getenv("KVX_LAB_NIC2"));
+	meet();
+}
+
 static inline void rdma_down(void)
 {
 	meet();
-	shell("rdma link delete kvx0");
+	shell("rdma link delete kvx0; [ ! -e /sys/class/infiniband/kvx1 ] || rdma link delete kvx1");
 	meet();
+}
+
+/*
+ * As if a cable were pulled, and nothing told the network device: what the other node sends comes
+ * from where it should not, and is dropped without a word.
+ */
+static inline void pull_cable(int wire, bool pulled)
+{
+	const char *nic = getenv(wire ? "KVX_LAB_NIC2" : "KVX_LAB_NIC");
+	const int net = 77 + wire, other = 3 - node();
+
+	if (pulled)
+		shell("echo 1 >/proc/sys/net/ipv4/conf/%s/rp_filter && "
+		      "{ [ -e /sys/class/net/hole ] || ip link add hole type dummy; } && "
+		      "ip link set hole up && ip route add 10.%d.0.%d/32 dev hole src 10.%d.0.%d",
+		      nic, net, other, net, node());
+	else
+		shell("ip route del 10.%d.0.%d/32 dev hole", net, other);
+}
+
+/* What the other node has offered. */
+static char blob[65536];
+static size_t blob_bytes;
+
+/* Let the other node have a side, with all rights. */
+static inline void offer(struct side *side)
+{
+	struct kvx_grant_opts opts = KVX_GRANT_OPTS_INIT;
+	struct kvx_grant grant;
+	size_t bytes;
+	void *data;
+
+	opts.rights = KVX_GRANT_READ | KVX_GRANT_WRITE;
+	OK(kvx_grant(side->agent, &grant, side->handle, &opts));
+	OK(kvx_export_metadata(side->agent, &grant, 1, &data, &bytes));
+	tell(data, bytes);
+	free(data);
+}
+
+static inline void hear_offer(void)
+{
+	blob_bytes = hear(blob, sizeof(blob));
+}
+
+/* Have what the other node has offered. */
+static inline struct kvx_handle take_heard(struct kvx_agent *agent)
+{
+	struct kvx_peer_layout layout = KVX_PEER_LAYOUT_INIT;
+	struct kvx_peer *peer;
+
+	OK(kvx_import_metadata(agent, blob, blob_bytes, &peer));
+	OK(kvx_peer_layout(peer, 0, &layout));
+	kvx_peer_free(peer);
+	return layout.handle;
+}
+
+static inline struct kvx_handle take(struct kvx_agent *agent)
+{
+	hear_offer();
+	return take_heard(agent);
 }
 
 #endif /* KVX_TEST_TWO_H */

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * launch: start the nodes of a lab, joined by a wire, and see them to their end.
+ * launch: start the nodes of a lab, joined by wires, and see them to their end.
  *
  *	launch [-t SECONDS] [-i] CMD ARG... [--- CMD ARG...]...
  *
- * Each group between `---` is a node. The word @wire@ inside an argument becomes the number of a
- * file descriptor: one end of a datagram socket pair, whose other end the other node has. What
+ * Each group between `---` is a node. The words @wire0@ and @wire1@ inside an argument become numbers
+ * of file descriptors: ends of datagram socket pairs, whose other ends the other node has. What
  * nodes print comes out line by line, with "N| " before it when there are several. With -i the
  * first node has our terminal, the other is silent, and all ends when the first does.
  *
@@ -29,7 +29,7 @@
 
 #define NODES_MAX	2
 #define WIRE_BUFFER	(8 << 20)
-#define WIRE		"@wire@"
+#define WIRES		2
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
@@ -65,23 +65,39 @@ static double now(void)
 	return ts.tv_sec + ts.tv_nsec / 1e9;
 }
 
-static void substitute(char **argv, int wire)
+/* One end of each for each node. */
+static int wires[WIRES][NODES_MAX];
+
+static void substitute(char **argv, int n)
 {
 	for (; *argv; argv++) {
-		char *at = strstr(*argv, WIRE), *word;
+		for (int w = 0; w < WIRES; w++) {
+			char name[16], *at, *word;
 
-		if (!at)
-			continue;
-		if (asprintf(&word, "%.*s%d%s", (int)(at - *argv), *argv, wire,
-			     at + strlen(WIRE)) < 0)
-			die("memory");
-		*argv = word;
+			snprintf(name, sizeof(name), "@wire%d@", w);
+			at = strstr(*argv, name);
+			if (!at)
+				continue;
+			if (asprintf(&word, "%.*s%d%s", (int)(at - *argv), *argv, wires[w][n],
+				     at + strlen(name)) < 0)
+				die("memory");
+			*argv = word;
+		}
 	}
 }
 
-/* QEMU and UML both make helpers: a group of its own lets us end all of them. */
-static void start(struct node *node, int wire)
+static bool is_wire_of(int fd, int n)
 {
+	for (int w = 0; w < WIRES; w++)
+		if (nr_nodes > 1 && fd == wires[w][n])
+			return true;
+	return false;
+}
+
+/* QEMU and UML both make helpers: a group of its own lets us end all of them. */
+static void start(struct node *node)
+{
+	const int n = node - nodes;
 	int fds[2];
 
 	const bool ours = interactive && node == nodes;
@@ -89,7 +105,7 @@ static void start(struct node *node, int wire)
 	if (pipe2(fds, O_CLOEXEC))
 		die("pipe");
 	node->out = fds[0];
-	substitute(node->argv, wire);
+	substitute(node->argv, n);
 	node->pid = fork();
 	if (node->pid < 0)
 		die("fork");
@@ -108,7 +124,7 @@ static void start(struct node *node, int wire)
 			die("/dev/null");
 	}
 	for (int fd = 3; fd < 1024; fd++)
-		if (fd != wire)
+		if (!is_wire_of(fd, n))
 			close(fd);
 	execvp(node->argv[0], node->argv);
 	die(node->argv[0]);
@@ -178,7 +194,7 @@ int main(int argc, char **argv)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	double limit = 1e9;
-	int wire[2] = { -1, -1 }, size = WIRE_BUFFER, opt, ret = 0;
+	int size = WIRE_BUFFER, opt, ret = 0;
 
 	while ((opt = getopt(argc, argv, "+t:i")) != -1) {
 		if (opt == 't')
@@ -203,25 +219,27 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: launch [-t SECONDS] [-i] CMD ARG... [--- CMD ARG...]\n");
 		return 2;
 	}
-	if (nr_nodes > 1) {
-		if (socketpair(AF_UNIX, SOCK_DGRAM, 0, wire))
+	for (int w = 0; nr_nodes > 1 && w < WIRES; w++) {
+		if (socketpair(AF_UNIX, SOCK_DGRAM, 0, wires[w]))
 			die("socketpair");
 		for (int i = 0; i < 2; i++) {
+			const int fd = wires[w][i];
+
 			/* What the host allows is enough; more is only faster. */
-			if (setsockopt(wire[i], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
-				setsockopt(wire[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-			if (setsockopt(wire[i], SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
-				setsockopt(wire[i], SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+			if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+				setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+			if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+				setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 		}
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &(struct sigaction){ .sa_handler = on_signal }, NULL);
 
 	for (int i = 0; i < nr_nodes; i++)
-		start(&nodes[i], wire[i]);
-	if (nr_nodes > 1) {
-		close(wire[0]);
-		close(wire[1]);
+		start(&nodes[i]);
+	for (int w = 0; nr_nodes > 1 && w < WIRES; w++) {
+		close(wires[w][0]);
+		close(wires[w][1]);
 	}
 	if (!interactive) {
 		ret = pump_all(now() + limit);

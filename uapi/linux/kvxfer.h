@@ -209,6 +209,7 @@
  * @KVXFER_REASON_PEER_REFUSED: the other node does not want to be connected; @index is why, as
  *	&enum kvxfer_refusal says
  * @KVXFER_REASON_PEER_REBOOTED: the other node was started anew since
+ * @KVXFER_REASON_XFER_RAILS: there can be no rails of these numbers; @index is the mask
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -330,6 +331,7 @@ enum kvxfer_reason {
 	KVXFER_REASON_PEER_ADDRESS	= 115,
 	KVXFER_REASON_PEER_REFUSED	= 116,
 	KVXFER_REASON_PEER_REBOOTED	= 117,
+	KVXFER_REASON_XFER_RAILS	= 118,
 
 	KVXFER_REASON_NR
 };
@@ -951,7 +953,7 @@ enum kvxfer_path {
  * @index: where, in the unit that the reason names
  * @path: &enum kvxfer_path that was taken
  * @flags: KVXFER_COMPLETION_*
- * @reserved: 0
+ * @rails: by which rails bytes went: a mask of the numbers that they have among their peer's
  *
  * Where one is given of a transfer that has not ended, only @user_data, @xfer and @state are set.
  */
@@ -967,7 +969,7 @@ struct kvxfer_completion {
 	__u32 index;
 	__u32 path;
 	__u32 flags;
-	__u32 reserved;
+	__u32 rails;
 };
 
 /* Flags of RING_SETUP. */
@@ -1066,7 +1068,8 @@ struct kvxfer_note_to {
  * @deadline_ns: how long it may take from the post on; 0 for the default
  * @note: with XFER_NOTE
  * @path: &enum kvxfer_path that is wanted
- * @reserved: 0
+ * @rails: by which rails only, as a mask of their numbers; 0 for those that are nearest to the
+ * memory, by NUMA, of all that are there
  * @out_xfer: its number in this agent, never 0
  * @out_path: &enum kvxfer_path that it will take
  * @out_bytes: how many bytes will go over
@@ -1104,7 +1107,7 @@ struct kvxfer_xfer_prep {
 	__aligned_u64 deadline_ns;
 	struct kvxfer_note_to note;
 	__u32 path;
-	__u32 reserved;
+	__u32 rails;
 	__u32 out_xfer;
 	__u32 out_path;
 	__aligned_u64 out_bytes;
