@@ -73,7 +73,7 @@ TEST(many_agents_share_a_connection)
 				agents[a] = open_agent();
 				mine[a] = make_side(agents[a], KERNEL, config_of(EACH));
 				fill(&mine[a], 100 + a, 0);
-				theirs[a] = take(agents[a]);
+				theirs[a] = take_heard(agents[a]);
 			}
 			for (uint32_t i = 0; i < EACH; i++) {
 				for (uint32_t a = 0; a < AGENTS; a++) {

@@ -132,7 +132,8 @@ static inline void rdma_up_twice(const char *type)
 static inline void rdma_down(void)
 {
 	meet();
-	shell("rdma link delete kvx0; [ ! -e /sys/class/infiniband/kvx1 ] || rdma link delete kvx1");
+	shell("rdma link delete kvx0");
+	shell("[ ! -e /sys/class/infiniband/kvx1 ] || rdma link delete kvx1");
 	meet();
 }
 
@@ -145,13 +146,15 @@ static inline void pull_cable(int wire, bool pulled)
 	const char *nic = getenv(wire ? "KVX_LAB_NIC2" : "KVX_LAB_NIC");
 	const int net = 77 + wire, other = 3 - node();
 
-	if (pulled)
-		shell("echo 1 >/proc/sys/net/ipv4/conf/%s/rp_filter && "
-		      "{ [ -e /sys/class/net/hole ] || ip link add hole type dummy; } && "
-		      "ip link set hole up && ip route add 10.%d.0.%d/32 dev hole src 10.%d.0.%d",
-		      nic, net, other, net, node());
-	else
+	if (pulled) {
+		shell("echo 1 >/proc/sys/net/ipv4/conf/%s/rp_filter", nic);
+		shell("[ -e /sys/class/net/hole ] || ip link add hole type dummy");
+		shell("ip link set hole up");
+		shell("ip route add 10.%d.0.%d/32 dev hole src 10.%d.0.%d", net, other, net,
+		      node());
+	} else {
 		shell("ip route del 10.%d.0.%d/32 dev hole", net, other);
+	}
 }
 
 /* What the other node has offered. */
