@@ -10,12 +10,12 @@ alone()
 {
 	local cc=$1 lang=$2 std=$3 header
 	shift 3
-	for header in linux/kvxfer.h kvxfer.h; do
+	for header in linux/kvxfer.h linux/kvxfer_netlink.h kvxfer.h; do
 		printf '#include <%s>\n#include <%s>\nint nothing;\n' "$header" "$header" |
 			"$cc" -x "$lang" -std="$std" $strict "$@" -Iulib -isystem uapi -
 	done
 	# Not as a system header: then warnings in it count.
-	printf '#include "uapi/linux/kvxfer.h"\nint nothing;\n' | "$cc" -x "$lang" -std="$std" $strict "$@" -
+	printf '#include "uapi/linux/kvxfer%s.h"\n' '' _netlink | sed '$aint nothing;' | "$cc" -x "$lang" -std="$std" $strict "$@" -
 }
 
 as_c() { for std in c99 c11 gnu17; do alone gcc c $std; done; }
@@ -24,7 +24,7 @@ as_clang_c() { alone clang c c11; }
 as_32_bit_c()
 {
 	# Without a 32-bit C library: the compiler's own headers and the kernel's.
-	printf '#include "uapi/linux/kvxfer.h"\n#include "ulib/kvxfer.h"\nint nothing;\n' |
+	printf '#include "%s"\n' uapi/linux/kvxfer{,_netlink}.h ulib/kvxfer.h | sed '$aint nothing;' |
 		gcc -m32 -ffreestanding -x c -std=c11 $strict -isystem "/usr/include/$multiarch" -
 }
 
