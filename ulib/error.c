@@ -228,8 +228,7 @@ static const struct {
 	[KVXFER_REASON_PEER_ADDRESS] = {
 		"PEER_ADDRESS", "this is no address of a node", ": number %u" },
 	[KVXFER_REASON_PEER_REFUSED] = {
-		"PEER_REFUSED", "the other node does not want to be connected",
-		": refusal %u, see enum kvxfer_refusal" },
+		"PEER_REFUSED", "the other node does not want to be connected", NULL },
 	[KVXFER_REASON_PEER_REBOOTED] = {
 		"PEER_REBOOTED", "the other node was started anew since", NULL },
 	[KVXFER_REASON_XFER_RAILS] = {
@@ -243,6 +242,21 @@ static const struct {
 	[KVXFER_REASON_NOTE_ROOM] = {
 		"NOTE_ROOM", "the next note does not fit", ": it needs %u bytes" },
 	[KVXFER_REASON_NOTE_AGENT] = { "NOTE_AGENT", "there is no such agent to send to", NULL },
+};
+
+static const char *const refusals[] = {
+	[KVXFER_REFUSAL_NONE] = "nobody said why",
+	[KVXFER_REFUSAL_MAGIC] = "the other end does not take this for kvxfer",
+	[KVXFER_REFUSAL_VERSION] = "there is no version of the protocol that both nodes know",
+	[KVXFER_REFUSAL_BOOT] = "it is another node than the one that was meant",
+	[KVXFER_REFUSAL_SELF] = "it is this node itself",
+	[KVXFER_REFUSAL_YOURS] = "both nodes asked at once, and the other's connection is to be",
+	[KVXFER_REFUSAL_BUSY] = "what was there before is not gone yet",
+	[KVXFER_REFUSAL_LANE] = "there is no such lane",
+	[KVXFER_REFUSAL_RESOURCES] = "it has no memory, or no room for another node",
+	[KVXFER_REFUSAL_LEAVING] = "the other node goes away",
+	[KVXFER_REFUSAL_DOWN] = "an administrator does not want the connection",
+	[KVXFER_REFUSAL_KEY] = "the two nodes do not have the same cluster key",
 };
 
 _Static_assert(ARRAY_SIZE(reasons) == KVXFER_REASON_NR, "a reason has no text");
@@ -273,6 +287,12 @@ const char *kvx_reason_text(unsigned int reason)
 	       "the kernel gave a reason that this library is too old to know";
 }
 
+const char *kvx_refusal_text(unsigned int refusal)
+{
+	return refusal < ARRAY_SIZE(refusals) && refusals[refusal] ? refusals[refusal] :
+	       "for a reason that this library is too old to know";
+}
+
 int kvx_fail(int err, const char *fmt, ...)
 {
 	va_list args;
@@ -289,12 +309,14 @@ int kvx_fail(int err, const char *fmt, ...)
 int kvx_fail_refused(int err, const char *what, const struct kvxfer_hdr *hdr)
 {
 	const char *name = strerrorname_np(err);
-	char index[64] = "";
+	char index[96] = "";
 
 	if (hdr->reason == KVXFER_REASON_NONE)
 		return kvx_fail(err, "%s: %s", what, strerrordesc_np(err) ?: "unknown error");
 	if (hdr->reason >= KVXFER_REASON_NR)
 		snprintf(index, sizeof(index), ": reason %u, index %u", hdr->reason, hdr->index);
+	else if (hdr->reason == KVXFER_REASON_PEER_REFUSED)
+		snprintf(index, sizeof(index), ": %s", kvx_refusal_text(hdr->index));
 	else if (reasons[hdr->reason].index)
 		snprintf(index, sizeof(index), reasons[hdr->reason].index, hdr->index);
 	kvx_fail(err, "%s: %s%s [%s]", what, kvx_reason_text(hdr->reason), index, name ?: "?");

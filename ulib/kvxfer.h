@@ -762,6 +762,9 @@ const struct kvx_error *kvx_last_error(void);
 const char *kvx_reason_name(unsigned int reason);
 const char *kvx_reason_text(unsigned int reason);
 
+/* Why another node does not want to be connected: the index of PEER_REFUSED; never NULL. */
+const char *kvx_refusal_text(unsigned int refusal);
+
 /* Version of the library. */
 const char *kvx_version(void);
 

@@ -169,6 +169,14 @@ TEST(every_reason_has_a_name_and_words)
 	CHECK_EQ(kvx_set_name(agent, "x"), -EINVAL);
 	CHECK(strstr(kvx_last_error()->text, "too old to know: reason 9999, index 4294967295"));
 	CHECK_STR(kvx_reason_name(UINT32_MAX), "UNKNOWN");
+	/* What a node refuses is in words, too. */
+	kernel.reason = KVXFER_REASON_PEER_REFUSED;
+	kernel.index = KVXFER_REFUSAL_BOOT;
+	CHECK_EQ(kvx_set_name(agent, "x"), -EINVAL);
+	CHECK(strstr(kvx_last_error()->text, kvx_refusal_text(KVXFER_REFUSAL_BOOT)));
+	for (unsigned int refusal = 0; refusal < 100; refusal++)
+		CHECK(strlen(kvx_refusal_text(refusal)) > 10);
+	CHECK(strstr(kvx_refusal_text(UINT32_MAX), "too old to know"));
 	kvx_close(agent);
 }
 
