@@ -84,7 +84,16 @@ build/obj/ulib/%.o: ulib/%.c dkms.conf
 	$(q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(cflags) -fPIC -fvisibility=default -c -o $@ $<
 
-build/obj/tools/%.o: tools/%.c dkms.conf
+# The command asks the kernel by netlink.
+nl_cflags = $(shell pkg-config --cflags libnl-genl-3.0)
+nl_libs = $(shell pkg-config --libs libnl-genl-3.0)
+.PHONY: need-libnl
+need-libnl:
+	$(q)pkg-config --exists libnl-genl-3.0 2>/dev/null || { \
+		echo 'The command needs libnl. On Debian: sudo apt-get install pkg-config libnl-3-dev libnl-genl-3-dev'; exit 1; } >&2
+
+build/obj/tools/%.o: cflags += $(nl_cflags)
+build/obj/tools/%.o: tools/%.c dkms.conf | need-libnl
 	$(q)mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(cflags) -c -o $@ $<
 
@@ -105,7 +114,7 @@ build/lib/kvxfer.pc: ulib/kvxfer.pc.in dkms.conf FORCE
 # Static, so that the tool that tells what is wrong works when the library does not.
 build/bin/kvxfer: $(cli_obj) build/lib/libkvxfer.a
 	$(q)mkdir -p $(@D)
-	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+	$(call say,LD,$@)$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(nl_libs)
 
 examples: $(patsubst ulib/examples/%.c,build/examples/%,$(wildcard ulib/examples/*.c)) ##: the programs in ulib/examples
 
@@ -122,7 +131,8 @@ install: lib cli ##: library, header, command, man pages, completion, units (DES
 	$(q)install -d $(installed)/bin $(installed)/include/linux $(DESTDIR)$(LIBDIR)/pkgconfig
 	$(q)install -m 755 build/bin/kvxfer $(installed)/bin/kvxfer
 	$(q)install -m 644 ulib/kvxfer.h $(installed)/include/kvxfer.h
-	$(q)install -m 644 uapi/linux/kvxfer.h $(installed)/include/linux/kvxfer.h
+	$(q)install -m 644 uapi/linux/kvxfer.h uapi/linux/kvxfer_netlink.h $(installed)/include/linux/
+	$(q)install -D -m 644 uapi/kvxfer.yaml $(installed)/share/kvxfer/kvxfer.yaml
 	$(q)install -m 755 build/lib/$(soname) $(DESTDIR)$(LIBDIR)/$(soname)
 	$(q)ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libkvxfer.so
 	$(q)install -m 644 build/lib/libkvxfer.a $(DESTDIR)$(LIBDIR)/libkvxfer.a
@@ -139,7 +149,8 @@ install: lib cli ##: library, header, command, man pages, completion, units (DES
 	$(q)[ -n '$(DESTDIR)' ] || ldconfig || :
 
 uninstall: ##: what install and dkms-install have put there, but for /etc/kvxfer
-	$(q)rm -f $(installed)/bin/kvxfer $(installed)/include/kvxfer.h $(installed)/include/linux/kvxfer.h
+	$(q)rm -f $(installed)/bin/kvxfer $(installed)/include/kvxfer.h $(installed)/include/linux/kvxfer.h \
+		$(installed)/include/linux/kvxfer_netlink.h $(installed)/share/kvxfer/kvxfer.yaml
 	$(q)rm -f $(DESTDIR)$(LIBDIR)/libkvxfer.* $(DESTDIR)$(LIBDIR)/pkgconfig/kvxfer.pc
 	$(q)for page in $(wildcard tools/man/*.[1-8] ulib/man/*.[1-8]); do \
 		rm -f $(installed)/share/man/man$${page##*.}/$${page##*/}; done
@@ -179,9 +190,12 @@ e2e-tests: $(e2e_tests) examples bench-programs
 
 build/tests/ulib/agent: LDFLAGS += -Wl,--wrap=open,--wrap=close,--wrap=ioctl
 build/tests/ulib/agent: $(lib_src)
+build/tests/ulib/netlink: cflags += $(nl_cflags)
+build/tests/ulib/netlink: LDLIBS = $(nl_libs)
+build/tests/ulib/netlink: ulib/error.c | need-libnl
 build/tests/ulib/%: tests/ulib/%.c dkms.conf
 	$(q)mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(cflags) $(san) $(LDFLAGS) -pthread -o $@ $< $(filter ulib/%.c,$^)
+	$(call say,CC,$<)$(CC) $(cflags) $(san) $(LDFLAGS) -pthread -o $@ $< $(filter ulib/%.c,$^) $(LDLIBS)
 
 build/tests/ulib/cxx: tests/ulib/cxx.cc build/lib/$(soname)
 	$(q)mkdir -p $(@D)

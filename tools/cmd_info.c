@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <linux/kvxfer.h>
 
-#include "cli.h"
+#include "netlink.h"
 
 static const struct {
 	uint64_t bit;
@@ -26,7 +26,26 @@ static const struct {
 
 #define NR_FEATURES	ARRAY_SIZE(features)
 
-static void print_json(const struct kvx_info *info, const struct utsname *uts)
+/* What the ioctls do not tell; without the netlink family it is left out. */
+struct more {
+	bool known;
+	bool cluster_key;
+};
+
+static struct more ask_more(void)
+{
+	struct more more = {};
+	struct netlink nl;
+
+	if (!netlink_find(&nl))
+		return more;
+	more.known = key_is_set(&nl, &more.cluster_key);
+	netlink_close(&nl);
+	return more;
+}
+
+static void print_json(const struct kvx_info *info, const struct utsname *uts,
+		       const struct more *more)
 {
 	struct json js = {};
 
@@ -44,10 +63,13 @@ static void print_json(const struct kvx_info *info, const struct utsname *uts)
 	json_end(&js, ']');
 	json_number(&js, "agents", info->agents);
 	json_number(&js, "agents_max", info->agents_max);
+	if (more->known)
+		json_bool(&js, "cluster_key", more->cluster_key);
 	json_end(&js, '}');
 }
 
-static void print_text(const struct kvx_info *info, const struct utsname *uts)
+static void print_text(const struct kvx_info *info, const struct utsname *uts,
+		       const struct more *more)
 {
 	printf("node       %s, Linux %s\n", uts->nodename, uts->release);
 	printf("boot id    %016" PRIx64 "\n", info->boot_id);
@@ -59,6 +81,8 @@ static void print_text(const struct kvx_info *info, const struct utsname *uts)
 			printf(" %s", features[i].name);
 	printf("\nagents     %" PRIu32 " open (this command is one), at most %" PRIu32 "\n",
 	       info->agents, info->agents_max);
+	if (more->known)
+		printf("cluster key  %s\n", more->cluster_key ? "set" : KEY_NOT_SET);
 }
 
 static int info(int argc, char **argv)
@@ -73,6 +97,7 @@ static int info(int argc, char **argv)
 	struct kvx_agent *agent;
 	bool json = false;
 	struct utsname uts;
+	struct more more;
 	int opt, err;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -96,10 +121,11 @@ static int info(int argc, char **argv)
 		return CLI_FAILED;
 	}
 	uname(&uts);
+	more = ask_more();
 	if (json)
-		print_json(&reply, &uts);
+		print_json(&reply, &uts, &more);
 	else
-		print_text(&reply, &uts);
+		print_text(&reply, &uts, &more);
 	return CLI_OK;
 }
 

@@ -3,9 +3,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,39 +15,9 @@
 
 static const char *const kinds[] = { "?", "kernel", "memfd", "user", "dmabuf" };
 
-static const char *kind_name(uint32_t kind)
+const char *pool_kind_name(uint32_t kind)
 {
 	return kinds[kind < ARRAY_SIZE(kinds) ? kind : 0];
-}
-
-static void format_age(char text[16], uint64_t ns)
-{
-	const uint64_t s = ns / 1000000000;
-
-	if (s < 120)
-		snprintf(text, 16, "%" PRIu64 "s", s);
-	else if (s < 7200)
-		snprintf(text, 16, "%" PRIu64 "m", s / 60);
-	else if (s < 48 * 3600)
-		snprintf(text, 16, "%" PRIu64 "h", s / 3600);
-	else
-		snprintf(text, 16, "%" PRIu64 "d", s / 86400);
-}
-
-static const char *user_name(uint32_t uid, char room[16])
-{
-	const struct passwd *user = getpwuid(uid);
-
-	snprintf(room, 16, "%" PRIu32, uid);
-	return user ? user->pw_name : room;
-}
-
-static const char *group_name(uint32_t gid, char room[16])
-{
-	const struct group *group = getgrgid(gid);
-
-	snprintf(room, 16, "%" PRIu32, gid);
-	return group ? group->gr_name : room;
 }
 
 /* The one node it is on, or "-" for several. */
@@ -66,7 +34,7 @@ static void json_pool(struct json *js, const struct kvx_pool_stat *st)
 	json_begin(js, NULL, '{');
 	json_number(js, "id", st->id);
 	json_text(js, "name", st->name);
-	json_text(js, "kind", kind_name(st->kind));
+	json_text(js, "kind", pool_kind_name(st->kind));
 	json_number(js, "bytes", st->bytes);
 	json_number(js, "page_bytes", st->page_bytes);
 	json_number(js, "uid", st->uid);
@@ -96,11 +64,11 @@ static void print_row(const struct kvx_pool_stat *st)
 	char size[16], age[16], node[16], uid[16], gid[16];
 
 	cli_format_size(size, st->bytes);
-	format_age(age, st->age_ns);
+	cli_format_age(age, st->age_ns);
 	format_node(node, st);
 	printf("%-5u %-20s %10s %-7s %4s %-9s %-9s %04o %6u %5u %5s\n", st->id, name, size,
-	       kind_name(st->kind), node, user_name(st->uid, uid), group_name(st->gid, gid),
-	       st->mode, st->opens, st->maps, age);
+	       pool_kind_name(st->kind), node, cli_user_name(st->uid, uid),
+	       cli_group_name(st->gid, gid), st->mode, st->opens, st->maps, age);
 }
 
 static int list(bool json)
@@ -149,12 +117,12 @@ static int show(const char *name, bool json)
 		return CLI_OK;
 	}
 	cli_format_size(size, st.bytes);
-	format_age(age, st.age_ns);
+	cli_format_age(age, st.age_ns);
 	printf("name    %s (pool %" PRIu32 ")\n", st.name, st.id);
 	printf("size    %s (%" PRIu64 " bytes)\n", size, st.bytes);
-	printf("kind    %s\n", kind_name(st.kind));
-	printf("owner   %s, group %s, mode %04o\n", user_name(st.uid, uid),
-	       group_name(st.gid, gid), st.mode);
+	printf("kind    %s\n", pool_kind_name(st.kind));
+	printf("owner   %s, group %s, mode %04o\n", cli_user_name(st.uid, uid),
+	       cli_group_name(st.gid, gid), st.mode);
 	printf("made    %s ago by process %" PRIu32 "\n", age, st.pid);
 	printf("in use  %" PRIu32 " opens, %" PRIu32 " mappings, %" PRIu32 " layouts, %" PRIu32
 	       " dma-bufs\n", st.opens, st.maps, st.layouts, st.exports);
@@ -190,10 +158,11 @@ static int pool(int argc, char **argv)
 		{ "seed", required_argument, NULL, 's' },
 		{ "zero", no_argument, NULL, 'z' },
 		{ "check", no_argument, NULL, 'c' },
+		{ "all", no_argument, NULL, 'a' },
 		{}
 	};
 	const char *what = argc > 1 ? argv[1] : "";
-	bool json = false, seeded = false, zero = false, check = false;
+	bool json = false, seeded = false, zero = false, check = false, all = false;
 	uint64_t seed = 0;
 	int opt;
 
@@ -209,9 +178,12 @@ static int pool(int argc, char **argv)
 		seeded |= opt == 's';
 		zero |= opt == 'z';
 		check |= opt == 'c';
+		all |= opt == 'a';
 	}
 	argc -= optind;
 	argv += optind;
+	if (all && (strcmp(what, "list") || argc || seeded || zero || check))
+		return cli_usage(&cli_pool, "'%s' does not take that", what);
 	if (!strcmp(what, "fill") && argc == 1 && !check && !(seeded && zero))
 		return pool_fill(argv[0], seed, zero, json);
 	if (!strcmp(what, "load") && argc <= 1 && !json && !seeded && !zero)
@@ -219,7 +191,7 @@ static int pool(int argc, char **argv)
 	if (seeded || zero || check)
 		return cli_usage(&cli_pool, "'%s' does not take that", what);
 	if (!strcmp(what, "list") && !argc)
-		return list(json);
+		return all ? pool_list_all(json) : list(json);
 	if (!strcmp(what, "show") && argc == 1)
 		return show(argv[0], json);
 	if (!strcmp(what, "sum") && argc == 1)
@@ -241,6 +213,8 @@ const struct cli_command cli_pool = {
 		"  --group GROUP   which group it belongs to\n"
 		"list, show, fill, sum:\n"
 		"  --json          as JSON\n"
+		"list:\n"
+		"  --all           those of everybody, whoever may open them; for root\n"
 		"fill (with a pattern; prints the crc32c, as sum does):\n"
 		"  --seed N        with another pattern\n"
 		"  --zero          with zeros\n"

@@ -29,14 +29,13 @@ static void hint(const char *what, const char *command)
 	fprintf(stderr, "  %s:\n\t%s\n", what, command);
 }
 
-static void missing(void)
+void cli_missing(const char *loaded)
 {
 	struct utsname uts;
 	char pattern[512];
 
 	if (exists("/sys/module/kvxfer")) {
-		hint("The module is loaded, but its device is not there. Load it anew",
-		     "sudo modprobe -r kvxfer && sudo modprobe kvxfer");
+		hint(loaded, "sudo modprobe -r kvxfer && sudo modprobe kvxfer");
 		return;
 	}
 	uname(&uts);
@@ -93,7 +92,7 @@ struct kvx_agent *cli_open(const char *device)
 	case ENOENT:
 	case ENODEV:
 	case ENXIO:
-		missing();
+		cli_missing("The module is loaded, but its device is not there. Load it anew");
 		break;
 	case EPERM:
 		hint("A container's device rules forbid it. Start the container with",

@@ -23,9 +23,10 @@ static void next(struct json *js, const char *key)
 {
 	if (js->depth) {
 		if (js->some[js->depth])
-			putchar(',');
+			printf(js->flat ? ", " : ",");
 		js->some[js->depth] = true;
-		printf("\n%*s", js->depth * 2, "");
+		if (!js->flat)
+			printf("\n%*s", js->depth * 2, "");
 	}
 	if (key) {
 		put_text(key);
@@ -44,7 +45,7 @@ void json_end(struct json *js, char bracket)
 {
 	const bool some = js->some[js->depth--];
 
-	if (some)
+	if (some && !js->flat)
 		printf("\n%*s", js->depth * 2, "");
 	putchar(bracket);
 	if (!js->depth)
@@ -61,6 +62,18 @@ void json_number(struct json *js, const char *key, uint64_t value)
 {
 	next(js, key);
 	printf("%" PRIu64, value);
+}
+
+void json_signed(struct json *js, const char *key, int64_t value)
+{
+	next(js, key);
+	printf("%" PRId64, value);
+}
+
+void json_bool(struct json *js, const char *key, bool value)
+{
+	next(js, key);
+	printf(value ? "true" : "false");
 }
 
 void json_hex(struct json *js, const char *key, uint64_t value, int digits)

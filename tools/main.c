@@ -9,7 +9,13 @@
 
 static const struct cli_command *const commands[] = {
 	&cli_info,
+	&cli_dev,
+	&cli_peer,
+	&cli_rail,
+	&cli_key,
+	&cli_agent,
 	&cli_pool,
+	&cli_events,
 	&cli_help,
 };
 
@@ -51,6 +57,28 @@ const char *cli_word(char **argv)
 	if (next && next[0] == '-' && next[1] != '-' && optopt && strchr(next, optopt))
 		return next;
 	return argv[optind - 1];
+}
+
+bool cli_words(const struct cli_command *cmd, int *argc, char ***argv, bool *json)
+{
+	static const struct option options[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{}
+	};
+
+	int opt;
+
+	*json = false;
+	while ((opt = getopt_long(*argc, *argv, "", options, NULL)) != -1) {
+		if (opt != 'j') {
+			cli_usage(cmd, "what is '%s'?", cli_word(*argv));
+			return false;
+		}
+		*json = true;
+	}
+	*argc -= optind;
+	*argv += optind;
+	return true;
 }
 
 int cli_failed(void)

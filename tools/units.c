@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Sizes as people write and read them, and how far a long work is. */
+/* Sizes and owners as people write and read them, and how far a long work is. */
 #include <errno.h>
+#include <grp.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,9 +53,10 @@ bool cli_parse_number(const char *text, int base, uint64_t max, uint64_t *number
 	return !errno && !*end && *number <= max;
 }
 
+static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
+
 void cli_format_size(char text[16], uint64_t bytes)
 {
-	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB" };
 	unsigned int i = 0;
 
 	while (i + 1 < ARRAY_SIZE(units) && bytes && !(bytes & 1023)) {
@@ -61,6 +64,48 @@ void cli_format_size(char text[16], uint64_t bytes)
 		i++;
 	}
 	snprintf(text, 16, "%" PRIu64 "%s", bytes, units[i]);
+}
+
+void cli_format_about(char text[16], uint64_t bytes)
+{
+	double about = bytes;
+	unsigned int i = 0;
+
+	while (i + 1 < ARRAY_SIZE(units) && about >= 1024) {
+		about /= 1024;
+		i++;
+	}
+	snprintf(text, 16, i ? "%.1f%s" : "%.0f%s", about, units[i]);
+}
+
+void cli_format_age(char text[16], uint64_t ns)
+{
+	const uint64_t s = ns / 1000000000;
+
+	if (s < 120)
+		snprintf(text, 16, "%" PRIu64 "s", s);
+	else if (s < 7200)
+		snprintf(text, 16, "%" PRIu64 "m", s / 60);
+	else if (s < 48 * 3600)
+		snprintf(text, 16, "%" PRIu64 "h", s / 3600);
+	else
+		snprintf(text, 16, "%" PRIu64 "d", s / 86400);
+}
+
+const char *cli_user_name(uint32_t uid, char room[16])
+{
+	const struct passwd *user = getpwuid(uid);
+
+	snprintf(room, 16, "%" PRIu32, uid);
+	return user ? user->pw_name : room;
+}
+
+const char *cli_group_name(uint32_t gid, char room[16])
+{
+	const struct group *group = getgrgid(gid);
+
+	snprintf(room, 16, "%" PRIu32, gid);
+	return group ? group->gr_name : room;
 }
 
 static void *show_bar(void *arg)
