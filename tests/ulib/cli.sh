@@ -33,6 +33,66 @@ words_that_are_not_understood_end_with_2()
 	"$kvxfer" info --nonsense 2>&1 | grep -q "what is '--nonsense'"
 }
 
+# Before the kernel is asked anything.
+words_about_nodes_are_understood_or_end_with_2()
+{
+	local words
+	for words in dev 'dev x' 'dev list x' 'dev list --all' peer 'peer list x' 'peer show' 'peer show a b' 'peer connect' \
+		'peer connect 10.77.0' 'peer connect 10.77.0.2:0' 'peer connect 10.77.0.2:65536' 'peer connect [fd00::2' \
+		'peer connect fd00::2::3' 'peer disconnect' 'peer disconnect x --json' rail 'rail list a b' 'rail up x' 'rail up x y' \
+		'rail down x 16' 'rail down x -1' 'rail up x 1 2' 'rail down x 1 --json' key 'key set a b' 'key set --json' \
+		'key remove x' 'key show x' agent 'agent list x' 'pool list --all x' 'pool show --all x' 'pool fill --all x' 'events x' \
+		'events --count' 'events --count 0' 'events --count x' 'events --nonsense'; do
+		# shellcheck disable=SC2086
+		expect_exit 2 "$kvxfer" $words
+	done
+}
+
+a_cluster_key_has_16_to_64_bytes()
+{
+	local out
+	dir=$(mktemp -d)
+	trap 'rm -rf "$dir"' EXIT
+	umask 077
+	printf '%015d\n' 1 >"$dir/short"
+	printf '%065d\n' 1 >"$dir/long"
+	for file in short long; do
+		out=$("$kvxfer" key set "$dir/$file" 2>&1) && fail 'it worked'
+		grep -q 'has 16 to 64 bytes' <<<"$out" || fail "$out"
+		out=$("$kvxfer" key set - <"$dir/$file" 2>&1) && fail 'it worked'
+		grep -q 'has 16 to 64 bytes' <<<"$out" || fail "$out"
+		! grep -q warning <<<"$out"
+	done
+	chmod 644 "$dir/short"
+	out=$("$kvxfer" key set "$dir/short" 2>&1) && fail 'it worked'
+	grep -q "warning: others can read $dir/short" <<<"$out"
+	out=$("$kvxfer" key set "$dir/none" 2>&1) && fail 'it worked'
+	grep -q "$dir/none: No such file" <<<"$out"
+}
+
+# until_it_says WORDS: read what the terminal shows, up to there.
+until_it_says()
+{
+	local c
+	until [[ $out == *"$1" ]]; do
+		IFS= read -r -N 1 c <&"${terminal[0]}" || fail "it ends with: $out"
+		out+=$c
+	done
+}
+
+a_key_that_is_typed_is_not_shown()
+{
+	local out=
+	coproc terminal { script -qec "'$kvxfer' key set" /dev/null 2>&1; }
+	until_it_says 'cluster key: '
+	echo 'what nobody shall see' >&"${terminal[1]}"
+	until_it_says 'once more: '
+	echo 'what somebody mistyped' >&"${terminal[1]}"
+	until_it_says 'the two are not the same'
+	[[ $out != *what* ]] || fail "$out"
+	expect_exit 1 wait "$terminal_PID"
+}
+
 a_missing_device_ends_with_1()
 {
 	expect_exit 1 "$kvxfer" info --device /dev/kvxfer-that-is-not
@@ -58,6 +118,12 @@ the_shell_completes_words()
 	[ "$(complete_words kvxfer pool '')" = 'create list show rm fill sum load' ]
 	[ "$(complete_words kvxfer pool fill --se)" = --seed ]
 	[ "$(complete_words kvxfer pool load /etc/hostn)" = /etc/hostname ]
+	[ "$(complete_words kvxfer peer '')" = 'list show connect disconnect' ]
+	[ "$(complete_words kvxfer rail '')" = 'list up down' ]
+	[ "$(complete_words kvxfer key '')" = 'set remove show' ]
+	[ "$(complete_words kvxfer key set /etc/hostn)" = /etc/hostname ]
+	[ "$(complete_words kvxfer events --)" = '--json --count' ]
+	[ "$(complete_words kvxfer dev list --)" = --json ]
 }
 
 installing_puts_everything_in_its_place()
@@ -68,6 +134,7 @@ installing_puts_everything_in_its_place()
 	make -s -C "$KVX_TOP" install DESTDIR="$dir" PREFIX=/usr LIBDIR=/usr/lib/x
 	(cd "$dir" && find . ! -type d | sort)
 	for f in usr/bin/kvxfer usr/include/kvxfer.h usr/include/linux/kvxfer.h usr/lib/x/libkvxfer.so.0 \
+		usr/include/linux/kvxfer_netlink.h usr/share/kvxfer/kvxfer.yaml usr/share/man/man8/kvxfer-peer.8 \
 		usr/lib/x/libkvxfer.a usr/lib/udev/rules.d/70-kvxfer.rules usr/lib/sysusers.d/kvxfer.conf \
 		usr/share/bash-completion/completions/kvxfer usr/share/man/man1/kvxfer.1 \
 		usr/share/man/man4/kvxfer.4 usr/share/man/man3/kvx_open.3 \
@@ -80,6 +147,7 @@ installing_puts_everything_in_its_place()
 	cat >"$dir/first.c" <<-'END'
 		#include <kvxfer.h>
 		#include <linux/kvxfer.h>
+		#include <linux/kvxfer_netlink.h>
 		int main(void) { return kvx_version()[0] ? 0 : 1; }
 	END
 	# shellcheck disable=SC2046
@@ -143,6 +211,7 @@ only_the_mapped_symbols_are_exported()
 }
 
 ktap version_is_the_one_of_dkms_conf help_lists_every_command_and_each_has_its_own \
-	words_that_are_not_understood_end_with_2 a_missing_device_ends_with_1 the_shell_completes_words \
+	words_that_are_not_understood_end_with_2 words_about_nodes_are_understood_or_end_with_2 \
+	a_cluster_key_has_16_to_64_bytes a_key_that_is_typed_is_not_shown a_missing_device_ends_with_1 the_shell_completes_words \
 	installing_puts_everything_in_its_place systemd_understands_the_unit load_says_which_line_is_wrong \
 	only_the_mapped_symbols_are_exported
