@@ -9,6 +9,7 @@ info_is_for_people()
 	"$kvxfer" info | grep -q "^node       $(uname -n), Linux $(uname -r)$"
 	"$kvxfer" info | grep -qE '^boot id    [0-9a-f]{16}$'
 	"$kvxfer" info | grep -q '^agents     1 open'
+	"$kvxfer" info | grep -q '^cluster key  not set: any node that reaches the port can connect ("kvxfer key set" mends it)$'
 }
 
 info_is_for_programs()
@@ -16,7 +17,7 @@ info_is_for_programs()
 	"$kvxfer" info --json >/tmp/info.json
 	cat /tmp/info.json
 	jq -e --arg kernel "$(uname -r)" '.kernel == $kernel and .features == ["agent", "pool", "dmabuf", "layout", "xfer", "grant", "note", "rdma"] and .agents == 1 and
-		.agents_max == 65536 and .abi_version == 1 and (.boot_id | test("^[0-9a-f]{16}$"))' /tmp/info.json
+		.agents_max == 65536 and .abi_version == 1 and .cluster_key == false and (.boot_id | test("^[0-9a-f]{16}$"))' /tmp/info.json
 }
 
 the_boot_id_lasts_as_long_as_the_module()

@@ -36,6 +36,36 @@ not_loaded()
 	told 'sudo modprobe kvxfer'
 }
 
+what_asks_by_netlink_says_the_same()
+{
+	local words out
+	for words in 'dev list' 'peer list' 'peer connect 10.77.0.2' 'rail list' 'key show' 'agent list' 'pool list --all' events; do
+		# shellcheck disable=SC2086
+		out=$("$kvxfer" $words 2>&1) && fail 'it worked'
+		grep -q "the kernel has no netlink family 'kvxfer'" <<<"$out" || fail "$words: $out"
+		grep -q 'sudo modprobe kvxfer' <<<"$out" || fail "$words: $out"
+	done
+	insmod "$KVX_LAB_MODULE"
+	"$kvxfer" dev list
+	# There it is, but not in another network namespace.
+	out=$(unshare -n "$kvxfer" dev list 2>&1) && fail 'it worked'
+	grep -q 'network namespace' <<<"$out" || fail "$out"
+	rmmod kvxfer
+}
+
+events_end_with_the_module()
+{
+	local pid err=0
+	insmod "$KVX_LAB_MODULE"
+	"$kvxfer" events 2>/run/events.err &
+	pid=$!
+	until grep -q listening /run/events.err; do :; done
+	rmmod kvxfer
+	wait $pid || err=$?
+	[ $err = 1 ] || fail "exit status $err"
+	grep -q 'the module was unloaded' /run/events.err
+}
+
 loaded_without_a_device_node()
 {
 	insmod "$KVX_LAB_MODULE"
@@ -48,4 +78,5 @@ loaded_without_a_device_node()
 	rmmod kvxfer
 }
 
-ktap not_installed not_built_for_this_kernel not_loaded loaded_without_a_device_node
+ktap not_installed not_built_for_this_kernel not_loaded what_asks_by_netlink_says_the_same events_end_with_the_module \
+	loaded_without_a_device_node
