@@ -9,6 +9,7 @@
 
 #include "kvx.h"
 #include "peer.h"
+#include "rdma/flow.h"
 #include "rdma/rail.h"
 #include "remote.h"
 #include "serve.h"
@@ -177,6 +178,10 @@ static bool kvx_peer_take(struct kvx_rail *rail, const void *frame)
 		return kvx_remote_keys(peer, frame);
 	case KVX_FRAME_REVOKED:
 		return kvx_remote_revoked(peer, frame);
+	case KVX_FRAME_QUIESCE:
+		return kvx_fence_asked(peer, frame);
+	case KVX_FRAME_QUIESCED:
+		return kvx_fence_answered(peer, frame);
 	case KVX_FRAME_NOTE:
 		return kvx_note_came(peer, frame);
 	case KVX_FRAME_NOTE_DONE:

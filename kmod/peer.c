@@ -136,6 +136,8 @@ static struct kvx_peer *kvx_peer_new(u64 boot_id)
 	INIT_LIST_HEAD(&peer->flows[0]);
 	INIT_LIST_HEAD(&peer->flows[1]);
 	INIT_LIST_HEAD(&peer->parked);
+	INIT_LIST_HEAD(&peer->fences);
+	INIT_LIST_HEAD(&peer->fenced);
 	return peer;
 }
 
@@ -509,6 +511,8 @@ void kvx_peer_gone(struct kvx_peer *peer, int error)
 	kvx_remotes_gone(peer, error);
 	kvx_serves_gone(peer);
 	kvx_notes_gone(peer);
+	/* What a node did that is no more is over. */
+	kvx_fences_gone(peer, error == -ESTALE);
 	kvx_flows_kick(peer);
 	wake_up_all(&peer->wait);
 	kvx_tell_peer(peer, KVXFER_NL_EVENT_GONE);

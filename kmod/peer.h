@@ -41,6 +41,8 @@ struct kvx_rail;
  * @beat: the same
  * @proof: the same
  * @refused: the same
+ * @quiesce: the same
+ * @quiesced: the same
  * @attach: the same
  * @attached: the same
  * @table: the same
@@ -62,6 +64,8 @@ struct kvx_msg {
 		struct kvx_wire_beat beat;
 		struct kvx_wire_proof proof;
 		struct kvx_wire_refused refused;
+		struct kvx_wire_quiesce quiesce;
+		struct kvx_wire_quiesced quiesced;
 		struct kvx_wire_attach attach;
 		struct kvx_wire_attached attached;
 		struct kvx_wire_table table;
@@ -139,6 +143,10 @@ struct kvx_address {
  * @kicks: how often something came that may have been waited for
  * @flows: what wants to be sent: reads, and writes
  * @parked: what waits for a rail
+ * @fence_last: the number of the last rail that was lost with what it wrote
+ * @fence_quiet: of those up to this it is known that nothing is still to come
+ * @fences: those after it, in order
+ * @fenced: what waits for them
  */
 struct kvx_peer {
 	struct kref ref;
@@ -177,6 +185,10 @@ struct kvx_peer {
 	u32 kicks;
 	struct list_head flows[2];
 	struct list_head parked;
+	u64 fence_last;
+	u64 fence_quiet;
+	struct list_head fences;
+	struct list_head fenced;
 };
 
 static inline const struct kvx_address *kvx_addresses_end(const struct kvx_peer *peer)

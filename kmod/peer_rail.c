@@ -237,9 +237,11 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 {
 	struct kvx_peer *peer = rail->peer;
 	bool gone, again, last;
+	u64 quiesce;
 
 	spin_lock(&peer->lock);
 	list_del_init(&rail->link);
+	quiesce = rail->quiesce;
 	__kvx_peer_back_off(peer, rail);
 	__kvx_peer_choose_tx(peer);
 	last = rail->was_ready && !peer->nr_ready;
@@ -255,6 +257,9 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 	spin_unlock(&peer->lock);
 	pr_debug("node %016llx: a connection is over: %d, refusal %d\n", peer->boot_id,
 		 rail->error, rail->refusal);
+	if (quiesce)
+		kvx_fence_answer(peer, quiesce);
+	kvx_fence_ask(rail);
 	kvx_tell_rail(peer, rail->id, KVXFER_NL_EVENT_DOWN);
 	if (last)
 		kvx_tell_peer(peer, KVXFER_NL_EVENT_DOWN);

@@ -39,6 +39,8 @@ static const struct {
 	[KVX_FRAME_DETACH]	= { sizeof(struct kvx_wire_id), false, true },
 	[KVX_FRAME_REVOKED]	= { sizeof(struct kvx_wire_id), false, true },
 	[KVX_FRAME_NOTE]	= { sizeof(struct kvx_wire_note), true, true },
+	[KVX_FRAME_QUIESCE]	= { sizeof(struct kvx_wire_quiesce), false, true },
+	[KVX_FRAME_QUIESCED]	= { sizeof(struct kvx_wire_quiesced), false, true },
 	[KVX_FRAME_NOTE_DONE]	= { sizeof(struct kvx_wire_note_done), false, true },
 };
 
@@ -134,6 +136,7 @@ static enum kvx_frame_error kvx_check_body(const void *frame, __u32 type, __u32 
 {
 	const struct kvx_wire_hello *hello = frame;
 	const struct kvx_wire_refused *refused = frame;
+	const struct kvx_wire_quiesce *quiesce = frame;
 	const struct kvx_wire_attach *attach = frame;
 
 	switch (type) {
@@ -153,6 +156,9 @@ static enum kvx_frame_error kvx_check_body(const void *frame, __u32 type, __u32 
 		return kvx_check_table(frame, bytes);
 	case KVX_FRAME_KEYS:
 		return kvx_check_keys(frame, bytes);
+	case KVX_FRAME_QUIESCE:
+		return le32_to_cpu(quiesce->asked) > 1 || quiesce->zero ? KVX_FRAME_FIELD :
+									  KVX_FRAME_OK;
 	case KVX_FRAME_NOTE:
 		return kvx_check_note(frame, bytes);
 	default:

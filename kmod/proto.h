@@ -90,6 +90,8 @@ struct kvx_wire_greeting {
  * @KVX_FRAME_REVOKED: a layout can not be had any more
  * @KVX_FRAME_NOTE: a note from agent to agent
  * @KVX_FRAME_NOTE_DONE: a note was received, or cannot be
+ * @KVX_FRAME_QUIESCE: is a rail that has failed over, so that nothing comes by it any more?
+ * @KVX_FRAME_QUIESCED: it is
  * @KVX_FRAME_TYPES: how many there are
  */
 enum kvx_frame_type {
@@ -108,6 +110,8 @@ enum kvx_frame_type {
 	KVX_FRAME_REVOKED	= 13,
 	KVX_FRAME_NOTE		= 14,
 	KVX_FRAME_NOTE_DONE	= 15,
+	KVX_FRAME_QUIESCE	= 16,
+	KVX_FRAME_QUIESCED	= 17,
 	KVX_FRAME_TYPES,
 };
 
@@ -160,6 +164,21 @@ struct kvx_wire_beat {
 	struct kvx_wire_head head;
 	__le32 ask;
 	__le32 zero;
+};
+
+/* @id: by which it is answered; @nonce: of the rail; @asked: who says this had asked for it. */
+struct kvx_wire_quiesce {
+	struct kvx_wire_head head;
+	__le64 id;
+	__le64 nonce;
+	__le32 asked;
+	__le32 zero;
+};
+
+/* @id: as it was asked. */
+struct kvx_wire_quiesced {
+	struct kvx_wire_head head;
+	__le64 id;
 };
 
 /* @id: by which who asks will speak of it. */

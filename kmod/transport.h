@@ -42,12 +42,14 @@ struct kvx_job {
  * been called, or be called before this returns, or after
  * @bytes: how many are where they should be; of one that is quiet
  * @rails: by which rails, as a mask; NULL where there are none
+ * @flags: KVXFER_COMPLETION_*; NULL for none
  */
 struct kvx_transport_ops {
 	void (*begin)(struct kvx_job *job, const struct kvx_shape *shape);
 	void (*stop)(struct kvx_job *job);
 	u64 (*bytes)(struct kvx_job *job);
 	u32 (*rails)(struct kvx_job *job);
+	u32 (*flags)(struct kvx_job *job);
 };
 
 #endif /* KVX_TRANSPORT_H */

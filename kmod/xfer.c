@@ -195,7 +195,7 @@ static void kvx_xfer_quiet(struct kvx_job *job)
 	result->state = xfer->state;
 	result->error = xfer->error;
 	result->reason = xfer->reason;
-	result->flags = xfer->flags;
+	result->flags = xfer->flags | (xfer->ops->flags ? xfer->ops->flags(job) : 0);
 	trace_kvx_xfer_end(xfer, result);
 	if (xfer->state == KVXFER_XFER_DONE)
 		kvx_cost_measured(xfer->path, result->bytes, result->end_ns - result->post_ns);

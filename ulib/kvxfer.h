@@ -417,6 +417,11 @@ enum kvx_path {
 /* Bits of struct kvx_result.flags. */
 #define KVX_RESULT_INLINE	1U	/* done before the post returned */
 #define KVX_RESULT_NOTE_LOST	2U	/* the note's receiver is gone */
+/*
+ * It wrote to another node, did not end well, and that node could not be asked whether all that was
+ * on its way is over: do not take its blocks there for quiet until that node is heard of again.
+ */
+#define KVX_RESULT_UNCONFIRMED	4U
 
 /* For ever, where a time is asked for. */
 #define KVX_FOREVER		UINT64_MAX

@@ -15,6 +15,7 @@
 _Static_assert((int)KVX_XFER_FAILED == (int)KVXFER_XFER_FAILED, "states");
 _Static_assert((int)KVX_PATH_RDMA == (int)KVXFER_PATH_RDMA, "paths");
 _Static_assert(KVX_RESULT_INLINE == KVXFER_COMPLETION_INLINE, "flags");
+_Static_assert(KVX_RESULT_UNCONFIRMED == KVXFER_COMPLETION_UNCONFIRMED, "flags");
 _Static_assert(KVX_RESULT_NOTE_LOST == KVXFER_COMPLETION_NOTE_LOST, "flags");
 
 struct kvx_xfer {

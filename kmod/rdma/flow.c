@@ -47,11 +47,18 @@ static bool __kvx_flow_has_more(const struct kvx_flow *flow)
 	return !flow->exhausted || flow->rest.bytes || !list_empty(&flow->redo);
 }
 
+/* Something that it has written may be on its way still, by a rail that is no more. */
+static bool __kvx_flow_is_fenced(const struct kvx_flow *flow)
+{
+	lockdep_assert_held(&flow->peer->flow_lock);
+	return flow->fence > flow->peer->fence_quiet;
+}
+
 /* Is it over? Then it is the caller's to tell so, once, without the lock. */
 static bool __kvx_flow_over(struct kvx_flow *flow)
 {
 	lockdep_assert_held(&flow->peer->flow_lock);
-	if (!flow->running || flow->busy || flow->taken)
+	if (!flow->running || flow->busy || flow->taken || __kvx_flow_is_fenced(flow))
 		return false;
 	if (!kvx_flow_stops(flow) && __kvx_flow_has_more(flow))
 		return false;
@@ -62,20 +69,45 @@ static bool __kvx_flow_over(struct kvx_flow *flow)
 	return true;
 }
 
-static void kvx_flow_tell(struct kvx_flow *flow)
+static void __kvx_flow_tell(struct kvx_flow *flow)
 {
-	cancel_delayed_work_sync(&flow->stuck);
 	if (flow->error)
 		flow->job.fail(&flow->job, flow->error, flow->reason);
 	flow->job.quiet(&flow->job);
+}
+
+static void kvx_flow_tell(struct kvx_flow *flow)
+{
+	cancel_delayed_work_sync(&flow->stuck);
+	__kvx_flow_tell(flow);
 }
 
 /* Where it waits for its turn, unless it is over. */
 static void __kvx_flow_queue(struct kvx_flow *flow)
 {
 	lockdep_assert_held(&flow->peer->flow_lock);
-	if (list_empty(&flow->link) && flow->running && !flow->taken && !kvx_flow_stops(flow))
+	if (!list_empty(&flow->link) || !flow->running || flow->taken)
+		return;
+	if (__kvx_flow_is_fenced(flow))
+		list_add_tail(&flow->link, &flow->peer->fenced);
+	else if (!kvx_flow_stops(flow))
 		list_add_tail(&flow->link, &flow->peer->flows[flow->way]);
+}
+
+/**
+ * kvx_flow_fence() - something that it was to write has been lost with a rail
+ * @flow: the flow, which counts it as on its way still
+ * @fence: the rail's number
+ *
+ * Context: process.
+ */
+void kvx_flow_fence(struct kvx_flow *flow, u64 fence)
+{
+	spin_lock(&flow->peer->flow_lock);
+	flow->fence = max(flow->fence, fence);
+	if (__kvx_flow_is_fenced(flow) && !list_empty(&flow->link))
+		list_move_tail(&flow->link, &flow->peer->fenced);
+	spin_unlock(&flow->peer->flow_lock);
 }
 
 /**
@@ -189,7 +221,9 @@ static bool kvx_flow_give_back(struct kvx_flow *flow, int err, u32 kicks, bool c
 	flow->taken = false;
 	peer->kicks += claimed;
 	over = __kvx_flow_over(flow);
-	if (!over && err == -ENOENT && !kvx_flow_stops(flow)) {
+	if (!over && __kvx_flow_is_fenced(flow)) {
+		__kvx_flow_queue(flow);
+	} else if (!over && err == -ENOENT && !kvx_flow_stops(flow)) {
 		/* Held by its own work until that has put it where it belongs. */
 		flow->busy++;
 		prepare = true;
@@ -271,6 +305,40 @@ void kvx_flows_kick(struct kvx_peer *peer)
 		list_move_tail(&flow->link, &peer->flows[flow->way]);
 	spin_unlock(&peer->flow_lock);
 	kvx_flows_pump(peer, KVX_WAY_READ);
+	kvx_flows_pump(peer, KVX_WAY_WRITE);
+}
+
+/**
+ * kvx_flows_unfence() - rails are known to be over, or never will be
+ * @peer: with whom
+ * @give_up: never
+ *
+ * Context: process, may sleep.
+ */
+void kvx_flows_unfence(struct kvx_peer *peer, bool give_up)
+{
+	struct kvx_flow *flow, *next;
+	LIST_HEAD(over);
+
+	spin_lock(&peer->flow_lock);
+	list_for_each_entry_safe(flow, next, &peer->fenced, link) {
+		if (give_up) {
+			flow->unconfirmed = true;
+			flow->fence = 0;
+		}
+		if (__kvx_flow_is_fenced(flow))
+			continue;
+		list_del_init(&flow->link);
+		if (__kvx_flow_over(flow))
+			list_add_tail(&flow->link, &over);
+		else
+			__kvx_flow_queue(flow);
+	}
+	spin_unlock(&peer->flow_lock);
+	while ((flow = list_first_entry_or_null(&over, struct kvx_flow, link))) {
+		list_del_init(&flow->link);
+		kvx_flow_tell(flow);
+	}
 	kvx_flows_pump(peer, KVX_WAY_WRITE);
 }
 
@@ -365,6 +433,8 @@ static void kvx_flow_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	flow->exhausted = false;
 	flow->bytes = 0;
 	flow->used = 0;
+	flow->fence = 0;
+	flow->unconfirmed = false;
 	flow->error = 0;
 	flow->reason = 0;
 	flow->running = true;
@@ -373,14 +443,34 @@ static void kvx_flow_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	kvx_peer_put(peer);
 }
 
-/* A peer may keep what is on its way from being done, and be alive: then the connection goes. */
+/*
+ * A peer may keep what is on its way from being done, and be alive: then the connection goes. And
+ * it may not be there to say that what was lost is over: then nobody knows.
+ */
 static void kvx_flow_stuck(struct work_struct *work)
 {
 	struct kvx_flow *flow = container_of(to_delayed_work(work), struct kvx_flow, stuck);
+	struct kvx_peer *peer = flow->peer;
+	bool posted, over = false;
 
+	kref_get(&peer->ref);
+	spin_lock(&peer->flow_lock);
 	/* What is only being prepared is no peer's fault. */
-	if (READ_ONCE(flow->posted))
-		kvx_peer_fail_rails(flow->peer, NULL, -ETIMEDOUT);
+	posted = flow->posted;
+	if (posted && flow->running) {
+		queue_delayed_work(kvx_peer_wq, &flow->stuck, KVX_FLOW_STUCK);
+	} else if (__kvx_flow_is_fenced(flow)) {
+		flow->unconfirmed = true;
+		flow->fence = 0;
+		over = __kvx_flow_over(flow);
+	}
+	spin_unlock(&peer->flow_lock);
+	if (posted)
+		kvx_peer_fail_rails(peer, NULL, -ETIMEDOUT);
+	/* Whoever else tells it waits for this. */
+	if (over)
+		__kvx_flow_tell(flow);
+	kvx_peer_put(peer);
 }
 
 static void kvx_flow_stop(struct kvx_job *job)
@@ -403,6 +493,12 @@ static u64 kvx_flow_bytes(struct kvx_job *job)
 	return container_of(job, struct kvx_flow, job)->bytes;
 }
 
+static u32 kvx_flow_flags(struct kvx_job *job)
+{
+	return container_of(job, struct kvx_flow, job)->unconfirmed ?
+	       KVXFER_COMPLETION_UNCONFIRMED : 0;
+}
+
 static u32 kvx_flow_rails(struct kvx_job *job)
 {
 	return container_of(job, struct kvx_flow, job)->used;
@@ -413,6 +509,7 @@ const struct kvx_transport_ops kvx_flow_ops = {
 	.stop	= kvx_flow_stop,
 	.bytes	= kvx_flow_bytes,
 	.rails	= kvx_flow_rails,
+	.flags	= kvx_flow_flags,
 };
 
 /* The NUMA node that all of a layout's memory is on; or none. */

@@ -7,6 +7,7 @@
 
 struct kvx_flow;
 struct kvx_peer;
+struct kvx_rail;
 struct kvx_registered;
 struct kvx_remote;
 
@@ -17,5 +18,14 @@ struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *
 struct kvx_job *kvx_flow_job(struct kvx_flow *flow);
 void kvx_flow_free(struct kvx_flow *flow);
 void kvx_flows_kick(struct kvx_peer *peer);
+void kvx_flows_unfence(struct kvx_peer *peer, bool give_up);
+
+/* fence.c */
+u64 kvx_fence_rail(struct kvx_rail *rail);
+void kvx_fence_ask(struct kvx_rail *rail);
+void kvx_fence_answer(struct kvx_peer *peer, u64 id);
+bool kvx_fence_asked(struct kvx_peer *peer, const void *frame);
+bool kvx_fence_answered(struct kvx_peer *peer, const void *frame);
+void kvx_fences_gone(struct kvx_peer *peer, bool confirmed);
 
 #endif /* KVX_FLOW_H */

@@ -149,6 +149,9 @@ void kvx_lane_free(struct kvx_link *link)
 	for (; lane->tail != lane->head; lane->tail++) {
 		slot = kvx_lane_slot(lane, lane->tail);
 		ok = kvx_request_redo(slot, &redo);
+		/* What was written may be on its way there still. */
+		if (lane->way == KVX_WAY_WRITE)
+			kvx_flow_fence(slot->flow, kvx_fence_rail(link->rail));
 		kvx_flow_retire(slot->flow, 1, 0, &redo, ok ? 0 : ENOMEM, 0);
 	}
 	link->lane = NULL;

@@ -42,6 +42,8 @@ enum kvx_way {
  * @redo: segments that were lost with their rail
  * @bytes: how many are where they should be
  * @used: by which rails, as a mask
+ * @fence: the last of the rails that were lost with what it wrote; 0 for none
+ * @unconfirmed: of one of them nobody could say that it is over
  * @error: why it failed: a positive errno
  * @reason: &enum kvxfer_reason
  * @cursor: where it is
@@ -66,6 +68,8 @@ struct kvx_flow {
 	struct list_head redo;
 	u64 bytes;
 	u32 used;
+	u64 fence;
+	bool unconfirmed;
 	u32 error;
 	u32 reason;
 	struct kvx_cursor cursor;
@@ -137,6 +141,7 @@ int kvx_lane_fill(struct kvx_lane *lane, struct kvx_flow *flow, u32 budget);
 
 /* flow.c */
 bool kvx_flow_next(struct kvx_flow *flow);
+void kvx_flow_fence(struct kvx_flow *flow, u64 fence);
 void kvx_flow_posted(struct kvx_flow *flow, u32 nr, int rail);
 void kvx_flow_retire(struct kvx_flow *flow, u32 nr, u64 bytes, struct list_head *redo,
 		     u32 error, u32 reason);

@@ -580,6 +580,7 @@ static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, bool active, u32 nr_
 	spin_lock_init(&rail->lock);
 	mutex_init(&rail->adopt);
 	INIT_LIST_HEAD(&rail->link);
+	INIT_LIST_HEAD(&rail->fence_link);
 	INIT_WORK(&rail->work, kvx_rail_work);
 	INIT_DELAYED_WORK(&rail->timer, kvx_rail_timer);
 	for (i = 0; i <= nr_lanes; i++)

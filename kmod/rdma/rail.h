@@ -76,6 +76,10 @@ enum kvx_rail_state {
  * @next: which lane is to be filled next, for each direction; under the peer's flow lock
  * @bytes: what came and went, by &enum kvx_way
  * @met: of a refusal by another node than the one that was meant: its boot id
+ * @fence: its number among those that were lost with what they wrote; 0 for none
+ * @fence_link: in its peer's list of them; under the peer's flow lock, as is the next
+ * @fence_quiet: the other has said that it is over
+ * @quiesce: the other wants to know by this number when it is over; under the peer's lock
  * @links: the control link, then the lanes
  */
 struct kvx_rail {
@@ -126,6 +130,10 @@ struct kvx_rail {
 	u32 next[2];
 	atomic64_t bytes[2];
 	u64 met;
+	u64 fence;
+	struct list_head fence_link;
+	bool fence_quiet;
+	u64 quiesce;
 	struct kvx_link links[1 + KVX_LANES_MAX];
 };
 

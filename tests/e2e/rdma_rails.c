@@ -166,6 +166,7 @@ static void one_is_cut(enum cut cut, const char *type, bool write)
 	CHECK_EQ(result.state, KVX_XFER_DONE);
 	CHECK_EQ(result.bytes, BLOCKS * 4ULL * region_bytes(&mine));
 	CHECK_EQ(result.rails, cut == CABLE ? BOTH : 1);
+	CHECK_EQ(result.flags & KVX_RESULT_UNCONFIRMED, 0);
 	kvx_xfer_release(xfer);
 	cut_second(cut, type, false);
 	if (write) {
@@ -193,6 +194,67 @@ TEST(what_a_rail_loses_goes_by_another)
 		}
 		for (int cut = 0; node() == 1 && cut < CUTS; cut++)
 			one_is_cut(cut, type, true);
+		end();
+	}
+}
+
+static struct kvx_result write_in_vain(uint32_t rails, bool second)
+{
+	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
+	struct kvx_result result = KVX_RESULT_INIT;
+	struct kvx_xfer *xfer;
+
+	opts.deadline_ns = 500000000;
+	opts.rails = rails;
+	hold_lanes();
+	OK(kvx_transfer(agent, &xfer, mine.handle, all, BLOCKS, theirs, all, BLOCKS, &opts));
+	pull_cable(1, true);
+	if (second)
+		pull_cable(0, true);
+	let_lanes_go();
+	CHECK_EQ(kvx_xfer_wait(xfer, KVX_FOREVER, &result), -ETIMEDOUT);
+	CHECK_EQ(result.state, KVX_XFER_TIMEDOUT);
+	kvx_xfer_release(xfer);
+	return result;
+}
+
+/*
+ * What was written by a rail that is lost is over when the other node has said so, by whatever
+ * rail; when it cannot be asked, that is told.
+ */
+TEST(a_write_that_is_lost_is_over_or_said_not_to_be)
+{
+	const char *type;
+
+	for (int t = 0; (type = rdma_type(t)); t++) {
+		begin(type);
+		if (node() == 1) {
+			struct kvx_result result;
+
+			go_by_both();
+			fill(&mine, 3, 0);
+			result = write_in_vain(2, false);
+			CHECK_EQ(result.rails, 2);
+			CHECK_EQ(result.flags & KVX_RESULT_UNCONFIRMED, 0);
+			pull_cable(1, false);
+			/* Nothing of it comes any more over what is written now. */
+			fill(&mine, 4, 0);
+			move(true, 1);
+			fill(&mine, 5, 0);
+			go_by_both();
+			CHECK(is_filled_by(4));
+			/* Nobody is there who could say so. */
+			result = write_in_vain(0, true);
+			CHECK(result.flags & KVX_RESULT_UNCONFIRMED);
+			pull_cable(0, false);
+			pull_cable(1, false);
+			/* And then everything goes on. */
+			fill(&mine, 6, 0);
+			move(true, 0);
+			fill(&mine, 7, 0);
+			go_by_both();
+			CHECK(is_filled_by(6));
+		}
 		end();
 	}
 }

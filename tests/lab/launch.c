@@ -5,8 +5,8 @@
  *	launch [-t SECONDS] [-i] CMD ARG... [--- CMD ARG...]...
  *
  * Each group between `---` is a node. The words @wire0@ and @wire1@ inside an argument become
- * numbers of file descriptors: ends of datagram socket pairs, whose other ends the other node has. What
- * nodes print comes out line by line, with "N| " before it when there are several. With -i the
+ * numbers of file descriptors: ends of datagram socket pairs, whose other ends the other node has.
+ * What nodes print comes out line by line, with "N| " before it when there are several. With -i the
  * first node has our terminal, the other is silent, and all ends when the first does.
  *
  * Exit status: 0 when all nodes ended with 0, 124 when the time was up, 1 otherwise. All nodes are

@@ -9,6 +9,7 @@ static union {
 	struct kvx_wire_head head;
 	struct kvx_wire_hello hello;
 	struct kvx_wire_refused refused;
+	struct kvx_wire_quiesce quiesce;
 	struct kvx_wire_attach attach;
 	struct kvx_wire_attached attached;
 	struct kvx_wire_table table;
@@ -139,6 +140,8 @@ TEST(what_a_body_may_not_say)
 	REFUSED(REFUSED, frame.refused.refusal = 0);
 	REFUSED(REFUSED, frame.refused.refusal = htole32(256));
 	REFUSED(REFUSED, frame.refused.zero = htole32(1));
+	REFUSED(QUIESCE, frame.quiesce.asked = htole32(2));
+	REFUSED(QUIESCE, frame.quiesce.zero = htole32(1));
 	REFUSED(ATTACH, frame.attach.layout = 0);
 	REFUSED(ATTACH, frame.attach.layout = htole32(0x10000));
 	REFUSED(ATTACHED, frame.attached.error = htole32(4096));

@@ -939,6 +939,11 @@ enum kvxfer_path {
 /* Flags of a completion. */
 #define KVXFER_COMPLETION_INLINE	(1U << 0)	/* done before the post returned */
 #define KVXFER_COMPLETION_NOTE_LOST	(1U << 1)	/* the note's receiver is gone */
+/*
+ * It wrote to another node, did not end well, and that node could not be asked whether all that was
+ * on its way is over: its blocks there may still be written to, until that node is heard of again.
+ */
+#define KVXFER_COMPLETION_UNCONFIRMED	(1U << 2)
 
 /**
  * struct kvxfer_completion - how a transfer ended
