@@ -358,7 +358,9 @@ static int kvx_addr_meant(struct genl_info *info, struct sockaddr_storage *addr)
 		NL_SET_ERR_MSG(info->extack, "an address needs a port");
 		return -EINVAL;
 	}
-	if (ipv6_addr_any(&in6) || ipv6_addr_is_multicast(&in6)) {
+	if (ipv6_addr_any(&in6) || ipv6_addr_is_multicast(&in6) ||
+	    (ipv6_addr_v4mapped(&in6) && (!in6.s6_addr32[3] ||
+					  ipv4_is_multicast(in6.s6_addr32[3])))) {
 		NL_SET_ERR_MSG(info->extack, "that is no node's address");
 		return -EINVAL;
 	}

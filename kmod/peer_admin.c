@@ -156,10 +156,14 @@ static int kvx_peer_hold(struct kvx_peer *peer, const struct sockaddr_storage *a
  */
 int kvx_peer_order(struct kvx_peer *peer, const struct sockaddr_storage *addr, bool down)
 {
+	struct kvx_address *address;
 	bool held = false;
 
 	spin_lock(&peer->lock);
 	peer->down = down;
+	/* Whoever orders it does not wait for what was decided before. */
+	for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
+		address->next = jiffies;
 	if (down) {
 		held = peer->held;
 		peer->held = false;

@@ -122,6 +122,8 @@ void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name)
 	if (address) {
 		rail->id = address - peer->addresses;
 		address->attempts = 0;
+		address->error = 0;
+		address->refusal = KVXFER_REFUSAL_NONE;
 		address->proven = true;
 		address->other_node = false;
 	}

@@ -159,6 +159,7 @@ static int be_decode(int sock)
 	struct offer offer;
 	uint32_t ids[BLOCKS_MAX];
 	uint64_t wrong = 0, bytes = 0, ns = 0;
+	uint32_t rails = 0;
 	char *cache, *blob;
 
 	hear(sock, &offer, sizeof(offer));
@@ -198,12 +199,16 @@ static int be_decode(int sock)
 		kvx_xfer_release(xfer);
 		bytes += result.bytes;
 		ns += result.end_ns - result.post_ns;
+		rails |= result.rails;
 		show_progress(done + nr, offer.nr);
 	}
 	printf("decode: %" PRIu64 " bytes from %s, %u regions of %d KiB, ", bytes, info.name,
 	       offer.nr * 2 * LAYERS, REGION >> 10);
-	printf("in %.1f ms (%.0f MB/s), by %s\n", ns / 1e6, bytes * 1e3 / ns,
-	       result.path == KVX_PATH_LOCAL ? "a local copy" : "RDMA");
+	printf("in %.1f ms (%.0f MB/s), by ", ns / 1e6, bytes * 1e3 / ns);
+	if (result.path == KVX_PATH_LOCAL)
+		printf("a local copy\n");
+	else
+		printf("RDMA, rails in use: %d\n", __builtin_popcount(rails));
 
 	for (uint32_t b = 0; b < offer.nr; b++) {
 		for (uint32_t lo = 0; lo < 2 * LAYERS; lo++) {
