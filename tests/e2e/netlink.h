@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What an administrator asks and orders, by generic netlink and with no library. */
+#ifndef KVX_TEST_NETLINK_H
+#define KVX_TEST_NETLINK_H
+
+#include <linux/genetlink.h>
+#include <linux/kvxfer_netlink.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+#include "kvx.h"
+
+struct nl_message {
+	struct nlmsghdr nl;
+	struct genlmsghdr genl;
+	unsigned char attrs[4096];
+};
+
+static inline struct nl_message nl_message(uint16_t family, uint8_t cmd)
+{
+	return (struct nl_message){
+		.nl = { .nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN), .nlmsg_type = family,
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.genl = { .cmd = cmd, .version = 1 },
+	};
+}
+
+static inline void nl_put(struct nl_message *msg, uint16_t type, const void *data, uint16_t bytes)
+{
+	struct nlattr *attr = (void *)((char *)msg + msg->nl.nlmsg_len);
+
+	attr->nla_type = type;
+	attr->nla_len = NLA_HDRLEN + bytes;
+	memcpy((char *)attr + NLA_HDRLEN, data, bytes);
+	msg->nl.nlmsg_len += NLA_ALIGN(attr->nla_len);
+}
+
+/* An attribute of what came, or NULL. */
+static inline const void *nl_get(const struct nl_message *msg, uint16_t type)
+{
+	const char *end = (const char *)msg + msg->nl.nlmsg_len;
+	const struct nlattr *attr = (const void *)msg->attrs;
+
+	while ((const char *)attr < end) {
+		if ((attr->nla_type & NLA_TYPE_MASK) == type)
+			return (const char *)attr + NLA_HDRLEN;
+		attr = (const void *)((const char *)attr + NLA_ALIGN(attr->nla_len));
+	}
+	return NULL;
+}
+
+/* Ask; an answer takes the question's place. 0 or an errno. */
+static inline int nl_ask(struct nl_message *msg)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+	struct {
+		struct nlmsghdr nl;
+		struct nlmsgerr err;
+		unsigned char room[4096];
+	} got;
+	ssize_t n;
+
+	CHECK(fd >= 0);
+	CHECK_EQ(send(fd, msg, msg->nl.nlmsg_len, 0), msg->nl.nlmsg_len);
+	for (;;) {
+		n = recv(fd, &got, sizeof(got), 0);
+		CHECK(n >= (ssize_t)sizeof(got.nl));
+		if (got.nl.nlmsg_type == NLMSG_ERROR)
+			break;
+		CHECK(n <= (ssize_t)sizeof(*msg));
+		memcpy(msg, &got, n);
+	}
+	close(fd);
+	return got.err.error;
+}
+
+static inline uint16_t nl_family(void)
+{
+	static uint16_t family;
+	struct nl_message msg = nl_message(GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+
+	if (!family) {
+		nl_put(&msg, CTRL_ATTR_FAMILY_NAME, KVXFER_NL_FAMILY, sizeof(KVXFER_NL_FAMILY));
+		CHECK_EQ(nl_ask(&msg), 0);
+		family = *(const uint16_t *)nl_get(&msg, CTRL_ATTR_FAMILY_ID);
+	}
+	return family;
+}
+
+/* How many rails there are to a peer, whatever their state; none when it is not known. */
+static inline uint32_t nl_rails(uint64_t boot_id)
+{
+	struct nl_message msg = nl_message(nl_family(), KVXFER_NL_CMD_PEER_GET);
+	int err;
+
+	nl_put(&msg, KVXFER_NL_PEER_BOOT_ID, &boot_id, sizeof(boot_id));
+	err = nl_ask(&msg);
+	if (err == -ENOENT)
+		return 0;
+	CHECK_EQ(err, 0);
+	return *(const uint32_t *)nl_get(&msg, KVXFER_NL_PEER_RAILS);
+}
+
+/* All rails to a peer that there are, or could be. */
+static inline void nl_set_rails(uint64_t boot_id, bool down)
+{
+	const uint8_t byte = down;
+
+	for (uint32_t id = 0; id < 16; id++) {
+		struct nl_message msg = nl_message(nl_family(), KVXFER_NL_CMD_RAIL_SET);
+		int err;
+
+		nl_put(&msg, KVXFER_NL_RAIL_BOOT_ID, &boot_id, sizeof(boot_id));
+		nl_put(&msg, KVXFER_NL_RAIL_ID, &id, sizeof(id));
+		nl_put(&msg, KVXFER_NL_RAIL_DOWN, &byte, sizeof(byte));
+		err = nl_ask(&msg);
+		if (err != -ENOENT)
+			CHECK_EQ(err, 0);
+	}
+}
+
+#endif /* KVX_TEST_NETLINK_H */
