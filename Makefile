@@ -225,9 +225,10 @@ bench-programs: $(bench_programs)
 bench: ##: how fast, beside what people use today; T=name, LAB=kernel (debian-6.12)
 	$(q)tests/bench/run '$(lab_given)' '$(T)'
 
+build/tests/bench/rdma: LDLIBS := -libverbs
 build/tests/bench/%: tests/bench/%.c build/lib/libkvxfer.a
 	$(q)mkdir -p $(@D)
-	$(call say,CC,$<)$(CC) $(cflags) -pthread -o $@ $< build/lib/libkvxfer.a
+	$(call say,CC,$<)$(CC) $(cflags) -pthread -o $@ $< build/lib/libkvxfer.a $(LDLIBS)
 
 -include $(wildcard build/tests/*/*.d)
 
