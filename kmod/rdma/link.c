@@ -80,6 +80,12 @@ static void kvx_recv_done(struct ib_cq *cq, struct ib_wc *wc)
 		kvx_link_failed(link, wc->status);
 		return;
 	}
+	/* A write leaves nothing here to be read, and who sends has no key of ours to end. */
+	if (wc->opcode != IB_WC_RECV || wc->wc_flags & (IB_WC_WITH_IMM | IB_WC_WITH_INVALIDATE)) {
+		pr_warn_ratelimited("node %016llx sent what is no frame\n", link->rail->boot_id);
+		kvx_rail_fail(link->rail, -EPROTO, KVXFER_REFUSAL_NONE);
+		return;
+	}
 	ib_dma_sync_single_for_cpu(link->dev->ib, recv->dma, KVX_FRAME_MAX, DMA_FROM_DEVICE);
 	numbered = kvx_rail_receive(link->rail, recv->frame, wc->byte_len);
 	ib_dma_sync_single_for_device(link->dev->ib, recv->dma, KVX_FRAME_MAX, DMA_FROM_DEVICE);
