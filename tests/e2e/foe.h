@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A node that means harm: it speaks the protocol from user space, by librdmacm and libibverbs, as
+ * well or as badly as a test wants. There is one at a time. Each attack is a program of its own, so
+ * that nothing of it is left when it is over, or when it is killed.
+ */
+#ifndef KVX_TEST_FOE_H
+#define KVX_TEST_FOE_H
+
+#include <infiniband/verbs.h>
+#include <rdma/rdma_cma.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+
+#include "../../kmod/proto.c"
+#include "two.h"
+
+#define FOE_RECVS	64
+#define FOE_LANES	2
+#define FOE_SLOT	(KVX_FRAME_MAX + 64)
+#define FOE_DATA	65536
+/* Until something that has to come has come: in milliseconds. */
+#define FOE_PATIENCE	20000
+
+union foe_frame {
+	struct kvx_wire_head head;
+	struct kvx_wire_hello hello;
+	struct kvx_wire_proof proof;
+	struct kvx_wire_refused refused;
+	struct kvx_wire_beat beat;
+	struct kvx_wire_quiesce quiesce;
+	struct kvx_wire_quiesced quiesced;
+	struct kvx_wire_attach attach;
+	struct kvx_wire_attached attached;
+	struct kvx_wire_table table;
+	struct kvx_wire_want_keys want_keys;
+	struct kvx_wire_keys keys;
+	struct kvx_wire_id id;
+	struct kvx_wire_note note;
+	struct kvx_wire_note_done note_done;
+	unsigned char bytes[FOE_SLOT];
+};
+
+struct foe_link {
+	struct rdma_event_channel *events;
+	struct rdma_cm_id *id;
+	struct ibv_cq *cq;
+	bool cut;
+	/* What a refusal says. */
+	struct kvx_wire_greeting answer;
+};
+
+/* What the victim tells of what it grants. */
+struct told {
+	uint64_t worker_id, epoch;
+	struct {
+		uint32_t layout;
+		unsigned char key[KVXFER_KEY_BYTES];
+	} grants[3];
+};
+
+static struct told told;
+
+static struct {
+	struct kvx_wire_greeting greeting;
+	struct foe_link links[1 + FOE_LANES];
+	struct ibv_pd *pd;
+	struct ibv_mr *mr;
+	/* Slots for what comes, one for what goes, and data. */
+	unsigned char *room;
+	union foe_frame *out;
+	unsigned char *data;
+	uint64_t seq, ack;
+	uint32_t taken;
+	bool miser;
+	uint64_t token;
+	uint32_t device;
+	unsigned char challenge[KVX_CHALLENGE_BYTES];
+	union foe_frame inbox[FOE_RECVS];
+	uint32_t in, read;
+} foe;
+
+static inline uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000ULL + t.tv_nsec / 1000000;
+}
+
+/*
+ * --- connections --------------------------------------------------------------------------------
+ */
+
+/* What the connection manager says; -1 when it says nothing for so long. */
+static inline int foe_event(struct foe_link *link, int ms)
+{
+	struct pollfd wait = { .fd = link->events->fd, .events = POLLIN };
+	struct rdma_cm_event *event;
+	int what;
+
+	if (poll(&wait, 1, ms) != 1 || rdma_get_cm_event(link->events, &event))
+		return -1;
+	what = event->event;
+	if (what == RDMA_CM_EVENT_REJECTED && event->param.conn.private_data &&
+	    event->param.conn.private_data_len >= sizeof(link->answer))
+		memcpy(&link->answer, event->param.conn.private_data, sizeof(link->answer));
+	rdma_ack_cm_event(event);
+	if (what == RDMA_CM_EVENT_DISCONNECTED)
+		link->cut = true;
+	return what;
+}
+
+static inline void foe_link_open(struct foe_link *link)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(19875) };
+	struct ibv_qp_init_attr attr = {
+		.cap = { .max_send_wr = 128, .max_recv_wr = FOE_RECVS, .max_send_sge = 1,
+			 .max_recv_sge = 1 },
+		.qp_type = IBV_QPT_RC,
+	};
+
+	memset(link, 0, sizeof(*link));
+	to.sin_addr.s_addr = htonl(0x0a4d0001);
+	link->events = rdma_create_event_channel();
+	CHECK(link->events);
+	fcntl(link->events->fd, F_SETFL, O_NONBLOCK);
+	CHECK_EQ(rdma_create_id(link->events, &link->id, NULL, RDMA_PS_TCP), 0);
+	CHECK_EQ(rdma_resolve_addr(link->id, NULL, (struct sockaddr *)&to, 5000), 0);
+	CHECK_EQ(foe_event(link, FOE_PATIENCE), RDMA_CM_EVENT_ADDR_RESOLVED);
+	CHECK_EQ(rdma_resolve_route(link->id, 5000), 0);
+	CHECK_EQ(foe_event(link, FOE_PATIENCE), RDMA_CM_EVENT_ROUTE_RESOLVED);
+	if (!foe.pd)
+		foe.pd = ibv_alloc_pd(link->id->verbs);
+	CHECK(foe.pd);
+	link->cq = ibv_create_cq(link->id->verbs, 256, NULL, NULL, 0);
+	CHECK(link->cq);
+	attr.send_cq = link->cq;
+	attr.recv_cq = link->cq;
+	CHECK_EQ(rdma_create_qp(link->id, foe.pd, &attr), 0);
+}
+
+static inline void foe_link_close(struct foe_link *link)
+{
+	if (!link->id)
+		return;
+	rdma_disconnect(link->id);
+	rdma_destroy_qp(link->id);
+	rdma_destroy_id(link->id);
+	ibv_destroy_cq(link->cq);
+	rdma_destroy_event_channel(link->events);
+	link->id = NULL;
+}
+
+static inline void foe_ask(struct foe_link *link, const void *data, uint8_t bytes)
+{
+	struct rdma_conn_param param = {
+		.private_data = bytes ? data : NULL, .private_data_len = bytes,
+		.responder_resources = 4, .initiator_depth = 4, .retry_count = 7,
+		.rnr_retry_count = 7,
+	};
+
+	CHECK_EQ(rdma_connect(link->id, &param), 0);
+}
+
+/* Ask, and say what came of it. */
+static inline int foe_knock(struct foe_link *link, const void *data, uint8_t bytes)
+{
+	foe_link_open(link);
+	foe_ask(link, data, bytes);
+	return foe_event(link, FOE_PATIENCE);
+}
+
+/* Of a request that was not accepted: why. */
+static inline int foe_refused(struct foe_link *link, const void *data, uint8_t bytes)
+{
+	const int what = foe_knock(link, data, bytes);
+
+	foe_link_close(link);
+	if (what != RDMA_CM_EVENT_REJECTED)
+		FAIL("%s, not rejected", what < 0 ? "silence" : rdma_event_str(what));
+	CHECK_EQ(le32toh(link->answer.magic), KVX_PROTO_MAGIC);
+	return le16toh(link->answer.refusal);
+}
+
+/*
+ * --- frames -------------------------------------------------------------------------------------
+ */
+
+static inline void foe_post_recv(uint32_t slot)
+{
+	struct ibv_sge sge = { (uintptr_t)foe.room + slot * FOE_SLOT, FOE_SLOT, foe.mr->lkey };
+	struct ibv_recv_wr wr = { .wr_id = slot, .sg_list = &sge, .num_sge = 1 }, *bad;
+
+	CHECK_EQ(ibv_post_recv(foe.links[0].id->qp, &wr, &bad), 0);
+}
+
+#define FOE_SENT	1000
+
+/* One completion of the control link: says whether a send was done. */
+static inline bool foe_poll(void)
+{
+	struct foe_link *link = &foe.links[0];
+	union foe_frame *frame;
+	struct ibv_wc wc;
+
+	if (ibv_poll_cq(link->cq, 1, &wc) != 1) {
+		sched_yield();
+		return false;
+	}
+	if (wc.status) {
+		link->cut = true;
+		return false;
+	}
+	if (wc.wr_id == FOE_SENT)
+		return true;
+	frame = &foe.inbox[foe.in++ % FOE_RECVS];
+	memcpy(frame, foe.room + wc.wr_id * FOE_SLOT, FOE_SLOT);
+	CHECK_EQ(kvx_frame_check(frame, wc.byte_len), KVX_FRAME_OK);
+	if (frame->head.seq) {
+		CHECK_EQ(le64toh(frame->head.seq), foe.ack + 1);
+		foe.ack++;
+		foe.taken++;
+	}
+	if (!foe.miser)
+		foe_post_recv(wc.wr_id);
+	return false;
+}
+
+/* What is in foe.out goes as it is; false when the connection was cut. */
+static inline bool foe_send_raw(uint32_t bytes, enum ibv_wr_opcode opcode, uint32_t key)
+{
+	struct foe_link *link = &foe.links[0];
+	struct ibv_sge sge = { (uintptr_t)foe.out, bytes, foe.mr->lkey };
+	struct ibv_send_wr wr = {
+		.wr_id = FOE_SENT, .sg_list = &sge, .num_sge = 1, .opcode = opcode,
+		.send_flags = IBV_SEND_SIGNALED, .invalidate_rkey = key,
+	}, *bad;
+	const uint64_t end = now_ms() + FOE_PATIENCE;
+
+	if (link->cut || ibv_post_send(link->id->qp, &wr, &bad))
+		return false;
+	while (!link->cut) {
+		if (foe_poll())
+			return true;
+		foe_event(link, 0);
+		if (now_ms() > end)
+			FAIL("a frame is not taken");
+	}
+	return false;
+}
+
+static inline bool foe_send(uint32_t bytes)
+{
+	return foe_send_raw(bytes, IBV_WR_SEND, 0);
+}
+
+/* A frame of a type that is sound so far; its body is to be filled. */
+static inline union foe_frame *foe_frame(uint32_t type)
+{
+	union foe_frame *f = foe.out;
+
+	memset(f, 0, sizeof(*f));
+	f->head.type = type;
+	f->head.bytes = htole32(kvx_frames[type].bytes);
+	f->head.seq = htole64(kvx_frames[type].numbered ? ++foe.seq : 0);
+	f->head.ack = htole64(foe.ack);
+	f->head.credits = htole16(foe.taken);
+	foe.taken = 0;
+	return f;
+}
+
+/* It goes, of the length that it says. */
+static inline bool foe_say(void)
+{
+	return foe_send(le32toh(foe.out->head.bytes));
+}
+
+/* The next frame of a type; NULL when none comes, or the connection was cut. */
+static inline union foe_frame *foe_hear(uint32_t type, int ms)
+{
+	const uint64_t end = now_ms() + ms;
+
+	for (;;) {
+		while (foe.read != foe.in) {
+			union foe_frame *frame = &foe.inbox[foe.read++ % FOE_RECVS];
+
+			if (frame->head.type == type)
+				return frame;
+		}
+		if (foe.links[0].cut || now_ms() > end)
+			return NULL;
+		foe_poll();
+		foe_event(&foe.links[0], 0);
+	}
+}
+
+/* Is the connection over, or will be soon? */
+static inline bool foe_is_cut(int ms)
+{
+	const uint64_t end = now_ms() + ms;
+
+	while (!foe.links[0].cut && now_ms() < end) {
+		foe_poll();
+		foe_event(&foe.links[0], 0);
+	}
+	return foe.links[0].cut;
+}
+
+/*
+ * --- a rail -------------------------------------------------------------------------------------
+ */
+
+static inline struct kvx_wire_greeting foe_greeting(void)
+{
+	struct kvx_wire_greeting greeting = {
+		.magic = htole32(KVX_PROTO_MAGIC), .version = htole16(KVX_PROTO_VERSION),
+		.oldest = htole16(KVX_PROTO_VERSION), .lanes = FOE_LANES,
+	};
+
+	/* Each time another node. */
+	CHECK_EQ(getrandom(&greeting.boot_id, 8, 0), 8);
+	CHECK_EQ(getrandom(&greeting.nonce, 8, 0), 8);
+	return greeting;
+}
+
+static inline void foe_end(void)
+{
+	for (size_t i = ARRAY_SIZE(foe.links); i-- > 0;)
+		foe_link_close(&foe.links[i]);
+	if (foe.mr)
+		ibv_dereg_mr(foe.mr);
+	if (foe.pd)
+		ibv_dealloc_pd(foe.pd);
+	free(foe.room);
+	memset(&foe, 0, sizeof(foe));
+}
+
+/* The control link is there, and nothing has been said on it. */
+static inline void foe_begin(void)
+{
+	const size_t bytes = (FOE_RECVS + 1) * FOE_SLOT + FOE_DATA;
+	struct foe_link *link = &foe.links[0];
+
+	foe_end();
+	foe.greeting = foe_greeting();
+	foe.room = calloc(1, bytes);
+	CHECK(foe.room);
+	foe.out = (union foe_frame *)(foe.room + FOE_RECVS * FOE_SLOT);
+	foe.data = foe.room + (FOE_RECVS + 1) * FOE_SLOT;
+	foe_link_open(link);
+	foe.mr = ibv_reg_mr(foe.pd, foe.room, bytes, IBV_ACCESS_LOCAL_WRITE);
+	CHECK(foe.mr);
+	for (uint32_t i = 0; i < FOE_RECVS; i++)
+		foe_post_recv(i);
+	foe_ask(link, &foe.greeting, sizeof(foe.greeting));
+	CHECK_EQ(foe_event(link, FOE_PATIENCE), RDMA_CM_EVENT_ESTABLISHED);
+}
+
+static inline union foe_frame *foe_frame_hello(bool keyed)
+{
+	union foe_frame *f = foe_frame(KVX_FRAME_HELLO);
+
+	f->hello.keyed = htole32(keyed);
+	strcpy(f->hello.name, "foe");
+	return f;
+}
+
+/* Both have said who they are. */
+static inline void foe_hello(bool keyed)
+{
+	union foe_frame *f;
+
+	foe_begin();
+	foe_frame_hello(keyed);
+	CHECK(foe_say());
+	f = foe_hear(KVX_FRAME_HELLO, FOE_PATIENCE);
+	CHECK(f);
+	foe.token = f->hello.token;
+	foe.device = le32toh(f->hello.device);
+	memcpy(foe.challenge, f->hello.challenge, sizeof(foe.challenge));
+}
+
+static inline struct kvx_wire_greeting foe_lane(uint8_t lane)
+{
+	struct kvx_wire_greeting greeting = foe.greeting;
+
+	greeting.lane = lane;
+	greeting.token = foe.token;
+	return greeting;
+}
+
+/* A rail as it should be. */
+static inline void foe_ready(void)
+{
+	struct kvx_wire_greeting greeting;
+
+	foe_hello(false);
+	for (uint8_t i = 1; i <= FOE_LANES; i++) {
+		greeting = foe_lane(i);
+		CHECK_EQ(foe_knock(&foe.links[i], &greeting, sizeof(greeting)),
+			 RDMA_CM_EVENT_ESTABLISHED);
+	}
+	foe_frame(KVX_FRAME_READY);
+	CHECK(foe_say());
+	CHECK(foe_hear(KVX_FRAME_READY, FOE_PATIENCE));
+}
+
+/* What is said last has been looked at, and the connection is there. */
+static inline void foe_still_there(const char *what)
+{
+	foe.read = foe.in;
+	foe_frame(KVX_FRAME_BEAT)->beat.ask = htole32(1);
+	if (!foe_say() || !foe_hear(KVX_FRAME_BEAT, FOE_PATIENCE))
+		FAIL("%s: the connection was cut", what);
+}
+
+static inline void foe_cut(const char *what)
+{
+	if (!foe_is_cut(FOE_PATIENCE))
+		FAIL("%s: the connection is still there", what);
+	foe_end();
+}
+
+/*
+ * --- what it is given ---------------------------------------------------------------------------
+ */
+
+/* A layout that it has. */
+struct loot {
+	uint32_t id;
+	uint64_t bytes, start, base;
+	uint32_t shift, nr;
+	uint32_t keys[16];
+};
+
+static inline union foe_frame *foe_frame_attach(uint32_t id, int grant)
+{
+	union foe_frame *f = foe_frame(KVX_FRAME_ATTACH);
+
+	f->attach.id = htole32(id);
+	f->attach.layout = htole32(told.grants[grant].layout);
+	f->attach.worker_id = htole64(told.worker_id);
+	f->attach.epoch = htole64(told.epoch);
+	memcpy(f->attach.key, told.grants[grant].key, sizeof(f->attach.key));
+	return f;
+}
+
+static inline void foe_want_keys(uint32_t id, uint32_t device)
+{
+	union foe_frame *f = foe_frame(KVX_FRAME_WANT_KEYS);
+
+	f->want_keys.id = htole32(id);
+	f->want_keys.device = htole32(device);
+	CHECK(foe_say());
+}
+
+static inline struct loot foe_attach(uint32_t id, int grant)
+{
+	struct loot loot = { .id = id };
+	union foe_frame *f;
+
+	foe_frame_attach(id, grant);
+	CHECK(foe_say());
+	f = foe_hear(KVX_FRAME_ATTACHED, FOE_PATIENCE);
+	CHECK(f);
+	CHECK_EQ(le32toh(f->attached.id), id);
+	CHECK_EQ(le32toh(f->attached.error), 0);
+	CHECK_EQ(le32toh(f->attached.nr_ranges), 1);
+	f = foe_hear(KVX_FRAME_TABLE, FOE_PATIENCE);
+	CHECK(f && le32toh(f->table.table) == KVX_TABLE_RANGES);
+	loot.bytes = le64toh(f->table.words[0]);
+	loot.start = le64toh(f->table.words[1]);
+	f = foe_hear(KVX_FRAME_TABLE, FOE_PATIENCE);
+	CHECK(f && le32toh(f->table.table) == KVX_TABLE_BASES);
+	loot.base = le64toh(f->table.words[0]);
+	foe_want_keys(id, foe.device);
+	f = foe_hear(KVX_FRAME_KEYS, FOE_PATIENCE);
+	CHECK(f && le32toh(f->keys.id) == id && !f->keys.error);
+	loot.shift = le32toh(f->keys.shift);
+	loot.nr = le32toh(f->keys.nr);
+	CHECK(loot.nr <= ARRAY_SIZE(loot.keys));
+	CHECK_EQ(loot.nr, kvx_span_keys(loot.start, loot.bytes, loot.shift));
+	for (uint32_t i = 0; i < loot.nr; i++)
+		loot.keys[i] = le32toh(f->keys.keys[i]);
+	return loot;
+}
+
+/* By a lane, with foe.data as the other end: how it went. */
+static inline enum ibv_wc_status foe_rdma(uint32_t lane, enum ibv_wr_opcode opcode, uint32_t key,
+					  uint64_t at, uint32_t bytes)
+{
+	struct foe_link *link = &foe.links[lane];
+	struct ibv_sge sge = { (uintptr_t)foe.data, bytes, foe.mr->lkey };
+	struct ibv_send_wr wr = {
+		.sg_list = &sge, .num_sge = 1, .opcode = opcode, .send_flags = IBV_SEND_SIGNALED,
+	}, *bad;
+	const uint64_t end = now_ms() + FOE_PATIENCE;
+	struct ibv_wc wc;
+
+	if (opcode == IBV_WR_ATOMIC_FETCH_AND_ADD) {
+		wr.wr.atomic.remote_addr = at;
+		wr.wr.atomic.compare_add = 1;
+		wr.wr.atomic.rkey = key;
+	} else {
+		wr.wr.rdma.remote_addr = at;
+		wr.wr.rdma.rkey = key;
+	}
+	CHECK_EQ(ibv_post_send(link->id->qp, &wr, &bad), 0);
+	while (ibv_poll_cq(link->cq, 1, &wc) != 1) {
+		if (now_ms() > end)
+			FAIL("opcode %d is never done", opcode);
+		sched_yield();
+	}
+	return wc.status;
+}
+
+/*
+ * --- attacks ------------------------------------------------------------------------------------
+ */
+
+static inline pid_t foe_start(void (*attack)(void))
+{
+	const pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (setjmp(ktap_failed))
+		_exit(1);
+	attack();
+	_exit(0);
+}
+
+#endif /* KVX_TEST_FOE_H */
