@@ -20,6 +20,7 @@
 #include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
+#include "peer.h"
 #include "pool.h"
 #include "quota.h"
 #include "ring.h"
@@ -95,6 +96,7 @@ struct kvx_agent *kvx_agent_open(void)
 	xa_init_flags(&agent->pools, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	xa_init_flags(&agent->layouts, XA_FLAGS_ACCOUNT);
 	xa_init_flags(&agent->imports, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&agent->connects, XA_FLAGS_ACCOUNT);
 	mutex_init(&agent->imports_lock);
 	xa_init_flags(&agent->xfers, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	kvx_notes_init(&agent->notes);
@@ -174,6 +176,7 @@ void kvx_agent_close(struct kvx_agent *agent)
 	kvx_notes_close(agent);
 	kvx_xfers_drop(agent);
 	kvx_imports_drop(agent);
+	kvx_connects_drop(agent);
 	kvx_layouts_drop(agent);
 	kvx_pools_drop(agent);
 	kvx_ring_free(agent);

@@ -20,6 +20,7 @@
 #include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
+#include "peer.h"
 #include "note.h"
 #include "pool.h"
 #include "rdma/address.h"
@@ -80,6 +81,7 @@ union kvx_cmd {
 	struct kvxfer_layout_import layout_import;
 	struct kvxfer_layout_forget layout_forget;
 	struct kvxfer_node_addresses node_addresses;
+	struct kvxfer_peer_connect peer_connect;
 	struct kvxfer_note_send note_send;
 	struct {
 		struct kvxfer_note_recv cmd;
@@ -235,6 +237,11 @@ static int kvx_op_layout_forget(struct kvx_agent *agent, union kvx_cmd *cmd)
 static int kvx_op_node_addresses(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	return kvx_node_addresses(agent, &cmd->node_addresses);
+}
+
+static int kvx_op_peer_connect(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_agent_connect(agent, &cmd->peer_connect);
 }
 
 static int kvx_op_note_send(struct kvx_agent *agent, union kvx_cmd *cmd)
@@ -511,6 +518,12 @@ static const struct kvx_op kvx_ops[] = {
 		.min = offsetofend(struct kvxfer_node_addresses, out_nr),
 		.out = true,
 		.handler = kvx_op_node_addresses,
+	},
+	[_IOC_NR(KVXFER_IOC_PEER_CONNECT)] = {
+		.size = sizeof(struct kvxfer_peer_connect),
+		.min = offsetofend(struct kvxfer_peer_connect, reserved),
+		.flags = KVXFER_PEER_CONNECT_NOWAIT,
+		.handler = kvx_op_peer_connect,
 	},
 	[_IOC_NR(KVXFER_IOC_NOTE_SEND)] = {
 		.size = sizeof(struct kvxfer_note_send),

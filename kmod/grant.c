@@ -17,13 +17,9 @@
 #include "kvx.h"
 #include "layouts.h"
 #include "peer.h"
-#include "rdma/address.h"
 #include "remote.h"
 #include "serve.h"
 #include "xfer.h"
-
-/* How long it may take to import from another node. */
-#define KVX_IMPORT_NS	(30ULL * NSEC_PER_SEC)
 
 static void kvx_grant_free(struct kref *ref)
 {
@@ -480,25 +476,6 @@ static int kvx_import_place(struct kvx_agent *agent, struct kvx_import *import,
  * --- of another node ----------------------------------------------------------------------------
  */
 
-/* Where a node can be reached. */
-static int kvx_import_addresses(struct kvxfer_layout_import *cmd,
-				struct sockaddr_storage *addresses)
-{
-	const struct kvxfer_address __user *uaddresses = u64_to_user_ptr(cmd->addresses);
-	struct kvxfer_address one;
-	u32 i;
-
-	for (i = 0; i < cmd->nr_addresses; i++) {
-		if (i == KVXFER_ADDRESSES_MAX)
-			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_ADDRESS, i);
-		if (copy_from_user(&one, &uaddresses[i], sizeof(one)))
-			return -EFAULT;
-		if (!kvx_address_decode(&one, &addresses[i]))
-			return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_ADDRESS, i);
-	}
-	return 0;
-}
-
 static bool kvx_remotes_settled(struct kvx_peer *peer, struct kvx_remote **remotes, u32 nr)
 {
 	bool settled = READ_ONCE(peer->nr_ready);
@@ -511,30 +488,12 @@ static bool kvx_remotes_settled(struct kvx_peer *peer, struct kvx_remote **remot
 	return settled;
 }
 
-/* Why it was not to be: the peer's node as a whole. */
-static int kvx_import_refuse(struct kvx_peer *peer, struct kvxfer_hdr *hdr)
-{
-	const bool lost = kvx_peer_is_lost(peer);
-	int err;
-
-	spin_lock(&peer->lock);
-	if (peer->gone || lost)
-		err = kvx_refuse(hdr, -ESTALE, KVXFER_REASON_PEER_REBOOTED, 0);
-	else if (peer->refusal)
-		err = kvx_refuse(hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REFUSED, peer->refusal);
-	else
-		err = kvx_refuse(hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REMOTE,
-				 peer->error ? -peer->error : ETIMEDOUT);
-	spin_unlock(&peer->lock);
-	return err;
-}
-
 /* Ask for all of them, and wait until the peer has answered. */
 static int kvx_import_ask(struct kvx_peer *peer, struct kvxfer_layout_import *cmd,
 			  struct kvx_remote **remotes, u32 *layouts)
 {
 	const struct kvxfer_import __user *uimports = u64_to_user_ptr(cmd->imports);
-	const u64 timeout = nsecs_to_jiffies64(cmd->timeout_ns ?: KVX_IMPORT_NS);
+	const u64 timeout = nsecs_to_jiffies64(cmd->timeout_ns ?: KVX_CONNECT_NS);
 	struct kvxfer_import one;
 	long left;
 	u32 i;
@@ -558,7 +517,7 @@ static int kvx_import_ask(struct kvx_peer *peer, struct kvxfer_layout_import *cm
 	if (left < 0)
 		return kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED, 0);
 	return !left || READ_ONCE(peer->gone) || kvx_peer_is_lost(peer) ?
-	       kvx_import_refuse(peer, &cmd->hdr) : 0;
+	       kvx_peer_refuse(peer, &cmd->hdr) : 0;
 }
 
 static int kvx_import_take(struct kvx_import *import, struct kvxfer_layout_import *cmd,
@@ -584,38 +543,21 @@ static int kvx_import_take(struct kvx_import *import, struct kvxfer_layout_impor
 
 static int kvx_import_from_peer(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
 {
-	struct sockaddr_storage *addresses;
 	struct kvx_import *import = NULL, *before = NULL;
 	struct kvx_remote **remotes;
 	struct kvx_peer *peer;
 	u32 *layouts, i;
 	int err;
 
-	addresses = kcalloc(KVXFER_ADDRESSES_MAX, sizeof(*addresses), GFP_KERNEL);
 	remotes = kvcalloc(cmd->nr_imports + 1, sizeof(*remotes), KVX_GFP_LIST);
 	layouts = kvcalloc(cmd->nr_imports + 1, sizeof(*layouts), KVX_GFP_LIST);
 	err = -ENOMEM;
-	if (!addresses || !remotes || !layouts)
+	if (!remotes || !layouts)
 		goto out_free;
-	err = kvx_import_addresses(cmd, addresses);
+	err = kvx_peer_want_from(&cmd->hdr, cmd->boot_id, cmd->addresses, cmd->nr_addresses,
+				 &peer);
 	if (err)
 		goto out_free;
-	peer = cmd->nr_addresses ? kvx_peer_get(cmd->boot_id) : kvx_peer_find(cmd->boot_id);
-	if (!peer) {
-		err = kvx_refuse(&cmd->hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REMOTE,
-				 cmd->nr_addresses ? ENOMEM : EADDRNOTAVAIL);
-		goto out_free;
-	}
-	err = kvx_peer_want(peer, addresses, cmd->nr_addresses);
-	if (err) {
-		if (err == -ESTALE)
-			err = kvx_import_refuse(peer, &cmd->hdr);
-		else
-			err = kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_PEER_ADDRESS,
-					 cmd->nr_addresses);
-		kvx_peer_put(peer);
-		goto out_free;
-	}
 	import = kvx_import_new(cmd);
 	if (!import) {
 		kvx_peer_unwant(peer);
@@ -636,7 +578,6 @@ static int kvx_import_from_peer(struct kvx_agent *agent, struct kvxfer_layout_im
 out_free:
 	kvfree(layouts);
 	kvfree(remotes);
-	kfree(addresses);
 	return err;
 }
 

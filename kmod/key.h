@@ -12,12 +12,15 @@
  * @boot_id: of who proves, then of who is to be convinced
  * @nonce: the rail
  * @random: of who proves, then of who is to be convinced
+ * @addr: where who proves is, then where who is to be convinced is: as IPv6 has it. So nobody in
+ * between can have one prove itself to the other
  * @active: who proves is who asked
  */
 struct kvx_challenge {
 	__le64 boot_id[2];
 	__le64 nonce;
 	__u8 random[2][KVX_CHALLENGE_BYTES];
+	__u8 addr[2][16];
 	__u8 active;
 } __packed;
 

@@ -50,8 +50,9 @@
  * kvx_quota_lock (mutex, quota.c)
  *	The users' accounts. Process context only.
  *
- * xa_lock of struct kvx_agent.pools, .layouts, .imports and .xfers (spinlocks)
- *	The pools that the agent has open; its layouts; what it has imported; its transfers. None is
+ * xa_lock of struct kvx_agent.pools, .layouts, .imports, .connects and .xfers (spinlocks)
+ *	The pools that the agent has open; its layouts; what it has imported; the nodes it wants to
+ *	be connected with; its transfers. None is
  *	taken inside another. Process context only.
  *
  * kvx_registered.grants_lock (spinlock, grant.c)
@@ -157,6 +158,7 @@ struct pid;
  * @layouts: the layouts it has registered, by their ids
  * @layout_ids: how many ids have been given; they are never given again
  * @imports: what it has imported of other agents, by their worker_ids
+ * @connects: the nodes that it wants to be connected with, by their boot ids
  * @nr_imports: how many agents those are
  * @imports_lock: held while these are used
  * @xfers: its transfers, by the slots of their numbers
@@ -181,6 +183,7 @@ struct kvx_agent {
 	struct xarray layouts;
 	atomic_t layout_ids;
 	struct xarray imports;
+	struct xarray connects;
 	u32 nr_imports;
 	struct mutex imports_lock;	/* see above */
 	struct xarray xfers;

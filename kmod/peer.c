@@ -23,8 +23,8 @@
 static DEFINE_MUTEX(kvx_peers_lock);
 static DEFINE_HASHTABLE(kvx_peers, 8);
 static unsigned int kvx_nr_peers;
-/* Changes with the table. */
-static unsigned int kvx_peers_seq = 1;
+/* Changes with the table; also where its lock may not be taken. */
+static atomic_t kvx_peers_seq = ATOMIC_INIT(1);
 bool kvx_peers_leaving;
 
 struct workqueue_struct *kvx_peer_wq;
@@ -109,7 +109,7 @@ static void kvx_peers_prune(void)
 			continue;
 		hash_del(&peer->hash);
 		kvx_nr_peers--;
-		kvx_peers_seq++;
+		atomic_inc(&kvx_peers_seq);
 		cancel_delayed_work_sync(&peer->connect);
 		kvx_peer_put(peer);
 	}
@@ -146,14 +146,17 @@ static struct kvx_peer *__kvx_peer_make(u64 boot_id)
 	struct kvx_peer *peer = NULL;
 
 	lockdep_assert_held(&kvx_peers_lock);
+	/* Then they are gone through without the lock. */
+	if (kvx_peers_leaving)
+		return NULL;
 	if (kvx_nr_peers >= KVX_PEERS_MAX)
 		kvx_peers_prune();
-	if (!kvx_peers_leaving && kvx_nr_peers < KVX_PEERS_MAX)
+	if (kvx_nr_peers < KVX_PEERS_MAX)
 		peer = kvx_peer_new(boot_id);
 	if (peer) {
 		hash_add(kvx_peers, &peer->hash, boot_id);
 		kvx_nr_peers++;
-		kvx_peers_seq++;
+		atomic_inc(&kvx_peers_seq);
 	}
 	return peer;
 }
@@ -209,7 +212,7 @@ struct kvx_peer *kvx_peer_get_probe(void)
 }
 
 /**
- * kvx_peer_nth() - one peer after the other, but for those that are over and unused
+ * kvx_peer_nth() - one peer after the other, but for those that are over
  * @nth: how many are before it
  * @seq: set to what changes when the order of them does
  *
@@ -222,9 +225,9 @@ struct kvx_peer *kvx_peer_nth(unsigned long nth, unsigned int *seq)
 	int b;
 
 	mutex_lock(&kvx_peers_lock);
-	*seq = kvx_peers_seq;
+	*seq = atomic_read(&kvx_peers_seq);
 	hash_for_each(kvx_peers, b, peer, hash) {
-		if (found || peer->probe || (READ_ONCE(peer->gone) && kvx_peer_is_idle(peer)))
+		if (found || peer->probe || READ_ONCE(peer->gone))
 			continue;
 		if (nth--)
 			continue;
@@ -305,6 +308,42 @@ struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer,
 	return NULL;
 }
 
+/* What is known of it is not worth anything, and no rail is called by its place. */
+static bool __kvx_address_is_idle(struct kvx_peer *peer, const struct kvx_address *address)
+{
+	return !address->proven && !address->rail && !address->down &&
+	       !__kvx_peer_rail_at(peer, address - peer->addresses);
+}
+
+/**
+ * __kvx_peer_find_address() - where what is known of an address can be put
+ * @peer: whose; its lock is held
+ * @addr: the address, where a rail has been made
+ *
+ * Context: any.
+ * Return: what is known; perhaps in place of what programs only said; NULL when there is no room.
+ */
+struct kvx_address *__kvx_peer_find_address(struct kvx_peer *peer,
+					    const struct sockaddr_storage *addr)
+{
+	struct kvx_address *address = __kvx_peer_address(peer, addr);
+	bool known = address;
+
+	if (!address)
+		address = __kvx_peer_add_address(peer, addr);
+	if (!address) {
+		for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
+			if (__kvx_address_is_idle(peer, address))
+				break;
+		if (address == kvx_addresses_end(peer))
+			return NULL;
+		*address = (struct kvx_address){ .addr = *addr };
+	}
+	/* At which port it can be asked we have not been told. */
+	address->passive |= !known;
+	return address;
+}
+
 /**
  * kvx_peer_want() - somebody wants to be connected
  * @peer: with whom; kvx_peer_unwant() must follow
@@ -376,7 +415,7 @@ void kvx_peer_unwant(struct kvx_peer *peer)
 	/* What programs said of it, and was never found true, goes with them. */
 	if (!--peer->wanted)
 		for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
-			if (!address->proven && !address->rail && !address->down)
+			if (__kvx_address_is_idle(peer, address))
 				*address = (struct kvx_address){};
 	spin_unlock(&peer->lock);
 }
@@ -517,9 +556,7 @@ void kvx_peer_gone(struct kvx_peer *peer, int error)
 	wake_up_all(&peer->wait);
 	kvx_tell_peer(peer, KVXFER_NL_EVENT_GONE);
 	/* In lists it is not seen any more. */
-	mutex_lock(&kvx_peers_lock);
-	kvx_peers_seq++;
-	mutex_unlock(&kvx_peers_lock);
+	atomic_inc(&kvx_peers_seq);
 }
 
 /**

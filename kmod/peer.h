@@ -23,6 +23,9 @@ struct kvx_rail;
 
 #define KVX_PEERS_MAX		1024
 
+/* Rails of a peer, of all states. */
+#define KVX_RAILS_MAX		32
+
 /* Between two attempts to connect. */
 #define KVX_BACKOFF_MIN_MS	100
 #define KVX_BACKOFF_MAX_MS	5000
@@ -147,6 +150,7 @@ struct kvx_address {
  * @fence_quiet: of those up to this it is known that nothing is still to come
  * @fences: those after it, in order
  * @fenced: what waits for them
+ * @fences_lost: nobody will say of them that they are over
  */
 struct kvx_peer {
 	struct kref ref;
@@ -189,6 +193,7 @@ struct kvx_peer {
 	u64 fence_quiet;
 	struct list_head fences;
 	struct list_head fenced;
+	bool fences_lost;
 };
 
 static inline const struct kvx_address *kvx_addresses_end(const struct kvx_peer *peer)
@@ -254,10 +259,26 @@ struct kvx_address *__kvx_peer_address(struct kvx_peer *peer, const struct socka
 struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer,
 					   const struct sockaddr_storage *addr);
 
+struct kvx_address *__kvx_peer_find_address(struct kvx_peer *peer,
+					    const struct sockaddr_storage *addr);
+
 /* peer_rail.c */
+struct kvx_rail *__kvx_peer_rail_at(struct kvx_peer *peer, u32 id);
 void kvx_peer_fail_rails(struct kvx_peer *peer, const struct kvx_dev *dev, int err);
 void kvx_peer_end_sending(struct kvx_peer *peer);
 void kvx_peer_refuse_rails(struct kvx_peer *peer, int id);
+
+/* How long a program waits for another node, if it does not say. */
+#define KVX_CONNECT_NS		(30ULL * NSEC_PER_SEC)
+
+/* peer_connect.c */
+int kvx_addresses_take(struct kvxfer_hdr *hdr, u64 from, u32 nr,
+		       struct sockaddr_storage *addresses);
+int kvx_peer_refuse(struct kvx_peer *peer, struct kvxfer_hdr *hdr);
+int kvx_peer_want_from(struct kvxfer_hdr *hdr, u64 boot_id, u64 from, u32 nr,
+		       struct kvx_peer **out);
+int kvx_agent_connect(struct kvx_agent *agent, struct kvxfer_peer_connect *cmd);
+void kvx_connects_drop(struct kvx_agent *agent);
 
 /* peer_admin.c */
 void kvx_peer_look(struct kvx_peer *peer, struct kvx_peer_view *view);

@@ -43,18 +43,6 @@ void kvx_peer_look(struct kvx_peer *peer, struct kvx_peer_view *view)
 		view->layouts++;
 }
 
-/* What there is by this number: one that is ready rather than one that is not. */
-static struct kvx_rail *__kvx_peer_rail_at(struct kvx_peer *peer, u32 id)
-{
-	struct kvx_rail *rail, *found = NULL;
-
-	lockdep_assert_held(&peer->lock);
-	list_for_each_entry(rail, &peer->rails, link)
-		if (rail->id == (int)id && (!found || found->state != KVX_RAIL_READY))
-			found = rail;
-	return found;
-}
-
 static u32 __kvx_rail_state(const struct kvx_address *address, const struct kvx_rail *rail)
 {
 	if (rail && (rail->state == KVX_RAIL_ENDING || READ_ONCE(rail->failed)))
@@ -225,7 +213,7 @@ int kvx_peer_probe(const struct sockaddr_storage *addr)
 	peer = kvx_peer_get_probe();
 	if (!peer)
 		return -ENOMEM;
-	err = kvx_peer_want(peer, addr, 1);
+	err = kvx_peer_hold(peer, addr);
 	kvx_peer_put(peer);
 	return err;
 }
@@ -240,8 +228,19 @@ int kvx_peer_probe(const struct sockaddr_storage *addr)
  */
 void kvx_peer_probed(struct kvx_peer *probe, const struct sockaddr_storage *addr, u64 boot_id)
 {
-	struct kvx_peer *peer = boot_id ? kvx_peer_get(boot_id) : NULL;
+	struct kvx_peer *peer = NULL;
+	bool held;
 
+	spin_lock(&probe->lock);
+	held = probe->held;
+	probe->held = false;
+	spin_unlock(&probe->lock);
+	/* Another rail of it may have been first. */
+	if (!held)
+		return;
+	kvx_peer_unwant(probe);
+	if (boot_id && boot_id != kvx_boot_id)
+		peer = kvx_peer_get(boot_id);
 	if (peer) {
 		kvx_peer_order(peer, addr, false);
 		kvx_peer_put(peer);

@@ -11,9 +11,6 @@
 #include "rdma/rail.h"
 #include "remote.h"
 
-/* Rails of a peer, of all states. */
-#define KVX_RAILS_MAX		32
-
 /* Another rail to or from the same host: may @rail be beside it? */
 static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct kvx_rail *rail,
 					    struct kvx_rail *other)
@@ -33,6 +30,25 @@ static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct 
 	if (!other->active)
 		kvx_rail_fail(other, -ECONNRESET, KVXFER_REFUSAL_NONE);
 	return KVXFER_REFUSAL_BUSY;
+}
+
+/**
+ * __kvx_peer_rail_at() - the rail of a number
+ * @peer: whose; its lock is held
+ * @id: the number
+ *
+ * Context: any.
+ * Return: one that is ready rather than one that is not; or NULL.
+ */
+struct kvx_rail *__kvx_peer_rail_at(struct kvx_peer *peer, u32 id)
+{
+	struct kvx_rail *rail, *found = NULL;
+
+	lockdep_assert_held(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link)
+		if (rail->id == (int)id && (!found || found->state != KVX_RAIL_READY))
+			found = rail;
+	return found;
 }
 
 /**
@@ -112,13 +128,7 @@ void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name)
 	peer->error = 0;
 	peer->refusal = KVXFER_REFUSAL_NONE;
 	memcpy(peer->name, name, sizeof(peer->name));
-	address = __kvx_peer_address(peer, &rail->dst);
-	if (!address) {
-		address = __kvx_peer_add_address(peer, &rail->dst);
-		/* At which port it can be asked we have not been told. */
-		if (address)
-			address->passive = true;
-	}
+	address = __kvx_peer_find_address(peer, &rail->dst);
 	if (address) {
 		rail->id = address - peer->addresses;
 		address->attempts = 0;
@@ -127,6 +137,9 @@ void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name)
 		address->proven = true;
 		address->other_node = false;
 	}
+	/* It was not known by its number when that was ordered. */
+	if (peer->down || (address && address->down))
+		kvx_rail_fail(rail, -ENETDOWN, KVXFER_REFUSAL_DOWN);
 	__kvx_peer_choose_tx(peer);
 	spin_unlock(&peer->lock);
 	pr_debug("node %016llx (%s): connected\n", peer->boot_id, peer->name);

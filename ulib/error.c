@@ -231,6 +231,9 @@ static const struct {
 		"PEER_REFUSED", "the other node does not want to be connected", NULL },
 	[KVXFER_REASON_PEER_REBOOTED] = {
 		"PEER_REBOOTED", "the other node was started anew since", NULL },
+	[KVXFER_REASON_PEER_CONNECTING] = {
+		"PEER_CONNECTING", "the other node is not connected yet",
+		": the last attempt ended with errno %u" },
 	[KVXFER_REASON_XFER_RAILS] = {
 		"XFER_RAILS", "there can be no rails of these numbers", ": mask %#x" },
 	[KVXFER_REASON_DMABUF_BUSY] = {

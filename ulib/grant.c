@@ -142,7 +142,7 @@ int kvx_export_metadata(struct kvx_agent *agent, const struct kvx_grant *grants,
 	return err;
 }
 
-static int refuse_blob(enum kvx_metadata_error error)
+static int refuse_blob(enum kvx_metadata_error error, const char *what)
 {
 	static const struct {
 		int error;
@@ -158,7 +158,16 @@ static int refuse_blob(enum kvx_metadata_error error)
 		[KVX_METADATA_FIELD] = { EBADMSG, "a number in it cannot be [FIELD]" },
 	};
 
-	return kvx_fail(refusals[error].error, "import metadata: %s", refusals[error].text);
+	return kvx_fail(refusals[error].error, "%s: %s", what, refusals[error].text);
+}
+
+static void give_addresses(const struct kvx_metadata *metadata, struct kvxfer_address *addresses)
+{
+	for (size_t i = 0; i < metadata->info.addresses; i++) {
+		addresses[i].family = metadata->addresses[i].family == 4 ? AF_INET : AF_INET6;
+		addresses[i].port = metadata->addresses[i].port;
+		memcpy(addresses[i].addr, metadata->addresses[i].addr, sizeof(addresses[i].addr));
+	}
 }
 
 static int import_command(struct kvx_agent *agent, const struct kvx_metadata *metadata)
@@ -181,11 +190,7 @@ static int import_command(struct kvx_agent *agent, const struct kvx_metadata *me
 		imports[i].layout = kvx_handle_layout_id(metadata->layouts[i].layout.handle);
 		memcpy(imports[i].key, metadata->layouts[i].key, sizeof(imports[i].key));
 	}
-	for (size_t i = 0; i < info->addresses; i++) {
-		addresses[i].family = metadata->addresses[i].family == 4 ? AF_INET : AF_INET6;
-		addresses[i].port = metadata->addresses[i].port;
-		memcpy(addresses[i].addr, metadata->addresses[i].addr, sizeof(addresses[i].addr));
-	}
+	give_addresses(metadata, addresses);
 	cmd.imports = (uintptr_t)imports;
 	cmd.addresses = (uintptr_t)addresses;
 	err = kvx_command(agent, KVXFER_IOC_LAYOUT_IMPORT, "import metadata", &cmd.hdr,
@@ -218,7 +223,7 @@ int kvx_import_metadata(struct kvx_agent *agent, const void *blob, size_t bytes,
 	for (size_t i = 0; !err && !error && i < metadata->info.layouts; i++)
 		error = kvx_metadata_layout(blob, &metadata->info, i, &metadata->layouts[i]);
 	if (error)
-		err = refuse_blob(error);
+		err = refuse_blob(error, "import metadata");
 	if (!err)
 		err = import_command(agent, metadata);
 	if (err || !out)
@@ -226,6 +231,27 @@ int kvx_import_metadata(struct kvx_agent *agent, const void *blob, size_t bytes,
 	else
 		*out = peer;
 	return err;
+}
+
+int kvx_connect(struct kvx_agent *agent, const void *blob, size_t bytes, uint64_t timeout_ns)
+{
+	struct kvxfer_address addresses[KVX_METADATA_ADDRESSES_MAX] = {};
+	struct kvxfer_peer_connect cmd = {
+		.hdr.flags = timeout_ns ? 0 : KVXFER_PEER_CONNECT_NOWAIT,
+		.addresses = (uintptr_t)addresses,
+		.timeout_ns = timeout_ns,
+	};
+	struct kvx_metadata metadata = {};
+	enum kvx_metadata_error error = kvx_metadata_check(blob, bytes, &metadata.info);
+
+	for (size_t i = 0; !error && i < metadata.info.addresses; i++)
+		error = kvx_metadata_address(blob, i, &metadata.addresses[i]);
+	if (error)
+		return refuse_blob(error, "connect");
+	give_addresses(&metadata, addresses);
+	cmd.boot_id = metadata.info.boot_id;
+	cmd.nr_addresses = metadata.info.addresses;
+	return kvx_command(agent, KVXFER_IOC_PEER_CONNECT, "connect", &cmd.hdr, sizeof(cmd));
 }
 
 int kvx_peer_info(const struct kvx_peer *peer, struct kvx_peer_info *info)

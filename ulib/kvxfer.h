@@ -709,6 +709,13 @@ struct kvx_peer_layout {
 	{ sizeof(struct kvx_peer_layout), { 0, 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /*
+ * Be connected with the node of an agent that has exported @blob, so that kvx_import_metadata()
+ * does not wait for that; until this agent is closed. @timeout_ns 0: only begin, or ask how far it
+ * is: -EAGAIN until it is there.
+ */
+int kvx_connect(struct kvx_agent *agent, const void *blob, size_t bytes, uint64_t timeout_ns);
+
+/*
  * Take what another agent has exported: from then on its handles can be used here. The same agent
  * again is refused (-EEXIST); when it was opened anew, the new one takes the place of the old.
  * @peer, which may be NULL, is freed by kvx_peer_free(): that forgets nothing.

@@ -160,6 +160,8 @@ static int kvx_dev_add(struct ib_device *ib)
 	kvx_tell_dev(dev, KVXFER_NL_EVENT_NEW);
 	INIT_IB_EVENT_HANDLER(&dev->events, ib, kvx_dev_event);
 	ib_register_event_handler(&dev->events);
+	/* Something may have happened before that. */
+	WRITE_ONCE(dev->active_ports, kvx_dev_count_active(ib));
 	if (!dev->why)
 		kvx_peers_try();
 	return 0;

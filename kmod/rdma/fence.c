@@ -51,7 +51,7 @@ static void kvx_fences_retire(struct kvx_peer *peer)
 		list_del_init(&rail->fence_link);
 		kvx_rail_put(rail);
 	}
-	kvx_flows_unfence(peer, false);
+	kvx_flows_unfence(peer);
 }
 
 /**
@@ -64,12 +64,21 @@ void kvx_fence_ask(struct kvx_rail *rail)
 {
 	struct kvx_peer *peer = rail->peer;
 	struct kvx_msg *msg;
+	bool many;
 
 	if (!rail->fence)
 		return;
 	/* Either who said so has seen it, or we see that there is nobody to ask. */
 	if (READ_ONCE(peer->gone)) {
 		kvx_fences_gone(peer, READ_ONCE(peer->broken) == -ESTALE);
+		return;
+	}
+	spin_lock(&peer->flow_lock);
+	many = peer->fence_last - peer->fence_quiet > KVX_RAILS_MAX;
+	spin_unlock(&peer->flow_lock);
+	/* Each is kept until it is answered. */
+	if (many) {
+		kvx_peer_give_up(peer, -EPROTO);
 		return;
 	}
 	msg = kvx_msg_new(KVX_FRAME_QUIESCE, sizeof(msg->quiesce));
@@ -95,8 +104,11 @@ void kvx_fence_answer(struct kvx_peer *peer, u64 id)
 {
 	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_QUIESCED, sizeof(msg->quiesced));
 
-	if (!msg)
+	/* It is not asked again. */
+	if (!msg) {
+		kvx_peer_give_up(peer, -ENOMEM);
 		return;
+	}
 	msg->quiesced.id = cpu_to_le64(id);
 	kvx_peer_send(peer, msg);
 }
@@ -163,9 +175,9 @@ void kvx_fences_gone(struct kvx_peer *peer, bool confirmed)
 {
 	struct kvx_rail *rail;
 
-	if (!confirmed)
-		kvx_flows_unfence(peer, true);
 	spin_lock(&peer->flow_lock);
+	/* From here on what waits, or is about to, ends unconfirmed. */
+	peer->fences_lost |= !confirmed;
 	list_for_each_entry(rail, &peer->fences, fence_link)
 		rail->fence_quiet = true;
 	spin_unlock(&peer->flow_lock);

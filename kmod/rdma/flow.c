@@ -62,6 +62,7 @@ static bool __kvx_flow_over(struct kvx_flow *flow)
 		return false;
 	if (!kvx_flow_stops(flow) && __kvx_flow_has_more(flow))
 		return false;
+	flow->unconfirmed |= flow->fence && flow->peer->fences_lost;
 	/* One that is to stop is in a list still. */
 	list_del_init(&flow->link);
 	__kvx_flow_drop_redo(flow);
@@ -309,23 +310,18 @@ void kvx_flows_kick(struct kvx_peer *peer)
 }
 
 /**
- * kvx_flows_unfence() - rails are known to be over, or never will be
+ * kvx_flows_unfence() - rails are known to be over
  * @peer: with whom
- * @give_up: never
  *
  * Context: process, may sleep.
  */
-void kvx_flows_unfence(struct kvx_peer *peer, bool give_up)
+void kvx_flows_unfence(struct kvx_peer *peer)
 {
 	struct kvx_flow *flow, *next;
 	LIST_HEAD(over);
 
 	spin_lock(&peer->flow_lock);
 	list_for_each_entry_safe(flow, next, &peer->fenced, link) {
-		if (give_up) {
-			flow->unconfirmed = true;
-			flow->fence = 0;
-		}
 		if (__kvx_flow_is_fenced(flow))
 			continue;
 		list_del_init(&flow->link);
@@ -435,6 +431,7 @@ static void kvx_flow_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	flow->used = 0;
 	flow->fence = 0;
 	flow->unconfirmed = false;
+	flow->cut = false;
 	flow->error = 0;
 	flow->reason = 0;
 	flow->running = true;
@@ -451,13 +448,16 @@ static void kvx_flow_stuck(struct work_struct *work)
 {
 	struct kvx_flow *flow = container_of(to_delayed_work(work), struct kvx_flow, stuck);
 	struct kvx_peer *peer = flow->peer;
-	bool posted, over = false;
+	bool posted, cut = false, over = false;
 
 	kref_get(&peer->ref);
 	spin_lock(&peer->flow_lock);
 	/* What is only being prepared is no peer's fault. */
 	posted = flow->posted;
 	if (posted && flow->running) {
+		/* Once: those that were made since are not to blame. */
+		cut = !flow->cut;
+		flow->cut = true;
 		queue_delayed_work(kvx_peer_wq, &flow->stuck, KVX_FLOW_STUCK);
 	} else if (__kvx_flow_is_fenced(flow)) {
 		flow->unconfirmed = true;
@@ -465,11 +465,13 @@ static void kvx_flow_stuck(struct work_struct *work)
 		over = __kvx_flow_over(flow);
 	}
 	spin_unlock(&peer->flow_lock);
-	if (posted)
+	if (cut)
 		kvx_peer_fail_rails(peer, NULL, -ETIMEDOUT);
-	/* Whoever else tells it waits for this. */
-	if (over)
+	/* Whoever else tells it waits for this; but it may have been stopped once more meanwhile. */
+	if (over) {
+		cancel_delayed_work(&flow->stuck);
 		__kvx_flow_tell(flow);
+	}
 	kvx_peer_put(peer);
 }
 

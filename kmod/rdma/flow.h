@@ -18,7 +18,7 @@ struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *
 struct kvx_job *kvx_flow_job(struct kvx_flow *flow);
 void kvx_flow_free(struct kvx_flow *flow);
 void kvx_flows_kick(struct kvx_peer *peer);
-void kvx_flows_unfence(struct kvx_peer *peer, bool give_up);
+void kvx_flows_unfence(struct kvx_peer *peer);
 
 /* fence.c */
 u64 kvx_fence_rail(struct kvx_rail *rail);

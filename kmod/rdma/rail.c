@@ -13,6 +13,7 @@
 #include <linux/random.h>
 #include <linux/slab.h>
 #include <linux/utsname.h>
+#include <net/ipv6.h>
 
 #include "../key.h"
 #include "../kvx.h"
@@ -231,6 +232,19 @@ static void kvx_rail_hello(struct kvx_rail *rail)
 	kvx_rail_say(rail, msg);
 }
 
+static void kvx_rail_addr(const struct sockaddr_storage *from, u8 to[16])
+{
+	const struct sockaddr_in6 *in6 = (const void *)from;
+	const struct sockaddr_in *in = (const void *)from;
+	struct in6_addr addr;
+
+	if (from->ss_family == AF_INET6)
+		addr = in6->sin6_addr;
+	else
+		ipv6_addr_set_v4mapped(in->sin_addr.s_addr, &addr);
+	memcpy(to, &addr, sizeof(addr));
+}
+
 /* What one of the two ends has to say to prove itself. */
 static int kvx_rail_prove(const struct kvx_rail *rail, bool ours, u8 *proof)
 {
@@ -241,6 +255,8 @@ static int kvx_rail_prove(const struct kvx_rail *rail, bool ours, u8 *proof)
 		.active = rail->active == ours,
 	};
 
+	kvx_rail_addr(&rail->src, about.addr[!ours]);
+	kvx_rail_addr(&rail->dst, about.addr[ours]);
 	memcpy(about.random[!ours], rail->challenge, KVX_CHALLENGE_BYTES);
 	memcpy(about.random[ours], rail->their_challenge, KVX_CHALLENGE_BYTES);
 	return kvx_key_prove(&about, proof);
@@ -255,6 +271,10 @@ static void kvx_rail_refuse(struct kvx_rail *rail, enum kvxfer_refusal refusal)
 		msg->refused.refusal = cpu_to_le32(refusal);
 	kvx_rail_say(rail, msg);
 	WRITE_ONCE(rail->refusing, refusal);
+	/* A whole period, and what is pending already has its reference. */
+	kref_get(&rail->ref);
+	if (mod_delayed_work(kvx_rail_wq, &rail->timer, msecs_to_jiffies(KVX_RAIL_NUDGE_MS)))
+		kvx_rail_put(rail);
 }
 
 /* Whoever asked proves itself first: to strangers nothing is said. */
@@ -650,7 +670,7 @@ void kvx_rail_from(struct kvx_rail *rail, const struct sockaddr_storage *src)
  */
 int kvx_rail_answered(struct kvx_rail *rail, u64 boot_id)
 {
-	return rail->boot_id == boot_id ? 0 : -ESTALE;
+	return rail->boot_id == boot_id && !rail->peer->probe ? 0 : -ESTALE;
 }
 
 /* A lane of a rail that is there. */
@@ -745,6 +765,11 @@ enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_
 	peer = greeting->lane ? kvx_peer_find(boot_id) : kvx_peer_get(boot_id);
 	if (!peer)
 		return greeting->lane ? KVXFER_REFUSAL_LANE : KVXFER_REFUSAL_RESOURCES;
+	/* Nobody's name is ours to give. */
+	if (peer->probe) {
+		kvx_peer_put(peer);
+		return KVXFER_REFUSAL_BOOT;
+	}
 	refusal = greeting->lane ? kvx_rail_asked_lane(peer, id, greeting, asked) :
 				   kvx_rail_asked_new(peer, id, greeting, asked);
 	kvx_peer_put(peer);

@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <linux/kvxfer.h>
@@ -301,6 +302,13 @@ static int share(int a, int b)
 	struct kvxfer_query query = { .hdr.size = sizeof(query) };
 	struct kvxfer_ring_setup ring = { .hdr.size = sizeof(ring), .entries = 4 };
 	struct kvxfer_grant grant = { .hdr.size = sizeof(grant), .rights = 3 };
+	const struct kvxfer_address nowhere = {
+		.family = AF_INET, .port = 4, .addr = { 127, 0, 0, 1 },
+	};
+	struct kvxfer_peer_connect connect = {
+		.hdr = { sizeof(connect), KVXFER_PEER_CONNECT_NOWAIT, 0, 0 },
+		.boot_id = 1, .addresses = (uintptr_t)&nowhere, .nr_addresses = 1,
+	};
 	struct kvxfer_revoke revoke = { .hdr.size = sizeof(revoke) };
 	struct kvxfer_import one = {};
 	struct kvxfer_layout_import import = {
@@ -349,6 +357,9 @@ static int share(int a, int b)
 	import.worker_id = query.out_worker_id;
 	import.epoch = query.out_epoch;
 	TRY(b, KVXFER_IOC_LAYOUT_IMPORT, &import);
+	/* Nobody is there, which is no fault. */
+	if (ioctl(b, KVXFER_IOC_PEER_CONNECT, &connect) && errno != EAGAIN)
+		return errno;
 	prep.note.worker_id = query.out_worker_id;
 	TRY(b, KVXFER_IOC_XFER_PREP, &prep);
 	post.xfer = prep.out_xfer;

@@ -455,7 +455,17 @@ a_new_beginning_forgets_all_orders()
 	meet
 }
 
-ktap devices_are_listed_as_they_come a_node_is_connected_by_its_address the_shell_completes_nodes \
+# What other tests have left is forgotten.
+nothing_is_known_at_first()
+{
+	meet
+	rmmod kvxfer
+	insmod "$KVX_LAB_MODULE"
+	[ "$("$kvxfer" peer list --json)" = '[]' ]
+	meet
+}
+
+ktap nothing_is_known_at_first devices_are_listed_as_they_come a_node_is_connected_by_its_address the_shell_completes_nodes \
 	what_happens_is_told_as_it_happens events_end_when_nobody_reads_them a_rail_is_taken_down_and_comes_up_again \
 	a_node_is_disconnected_until_it_is_connected a_cluster_key_keeps_strangers_out what_is_not_there_is_said \
 	who_is_not_root_may_look_and_do_nothing agents_and_pools_of_all_are_listed_for_root it_is_the_same_by_iwarp \

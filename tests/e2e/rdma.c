@@ -367,6 +367,49 @@ TEST(both_ask_at_once)
 	}
 }
 
+/* Be connected before there is anything to import; who comes then waits for nothing. */
+TEST(a_node_is_connected_ahead)
+{
+	const struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	const char *type;
+
+	for (int t = 0; (type = rdma_type(t)); t++) {
+		struct kvx_agent *agent = open_agent(), *own = open_agent();
+		struct side mine = make_side(agent, KERNEL, config);
+		struct kvx_handle theirs;
+		size_t bytes;
+		void *data;
+
+		rdma_up(type);
+		fill(&mine, node(), 0);
+		if (node() == 2) {
+			offer(&mine);
+		} else {
+			/* With this node there is nothing to do. */
+			OK(kvx_export_metadata(own, NULL, 0, &data, &bytes));
+			OK(kvx_connect(agent, data, bytes, 0));
+			hear_offer();
+			CHECK_EQ(kvx_connect(agent, blob, 10, 0), -EMSGSIZE);
+			CHECK_EQ(kvx_connect(agent, data, 0, 0), -EMSGSIZE);
+			free(data);
+			while (kvx_connect(agent, blob, blob_bytes, 0)) {
+				CHECK_EQ(kvx_last_error()->error, EAGAIN);
+				REASON(PEER_CONNECTING);
+				sched_yield();
+			}
+			OK(kvx_connect(agent, blob, blob_bytes, 1));
+			OK(kvx_connect(own, blob, blob_bytes, 10000000000));
+			theirs = take_heard(agent);
+			go(agent, theirs, ids, mine.handle, ids, 4);
+		}
+		meet();
+		drop_side(&mine);
+		kvx_close(own);
+		kvx_close(agent);
+		rdma_down();
+	}
+}
+
 /* What is on its way is of @blocks blocks of 128 KiB each. */
 #define LARGE	48
 
@@ -502,6 +545,8 @@ TEST(the_other_node_begins_anew)
 			meet();
 			meet();
 			expect_stale(agent, theirs, &mine);
+			CHECK_EQ(kvx_connect(agent, blob, blob_bytes, KVX_FOREVER), -ESTALE);
+			REASON(PEER_REBOOTED);
 			theirs = take(agent);
 			go(agent, theirs, ids, mine.handle, ids, 4);
 			meet();

@@ -71,6 +71,8 @@ static const struct {
 	  sizeof(struct kvxfer_layout_forget), ENOENT },
 	{ KVXFER_IOC_NODE_ADDRESSES, END_OF(struct kvxfer_node_addresses, out_nr),
 	  sizeof(struct kvxfer_node_addresses), 0 },
+	{ KVXFER_IOC_PEER_CONNECT, END_OF(struct kvxfer_peer_connect, reserved),
+	  sizeof(struct kvxfer_peer_connect), EHOSTUNREACH },
 	{ KVXFER_IOC_NOTE_SEND, END_OF(struct kvxfer_note_send, note),
 	  sizeof(struct kvxfer_note_send), ENOENT },
 	{ KVXFER_IOC_NOTE_RECV, END_OF(struct kvxfer_note_recv, out_overflows),
@@ -296,6 +298,7 @@ TEST(every_unknown_flag_is_refused_by_number)
 		{ KVXFER_IOC_LAYOUT_IMPORT, 0 },
 		{ KVXFER_IOC_LAYOUT_FORGET, 0 },
 		{ KVXFER_IOC_NODE_ADDRESSES, 0 },
+		{ KVXFER_IOC_PEER_CONNECT, KVXFER_PEER_CONNECT_NOWAIT },
 		{ KVXFER_IOC_NOTE_SEND, KVXFER_NOTE_SEND_WAIT },
 		{ KVXFER_IOC_NOTE_RECV, 0 },
 	};

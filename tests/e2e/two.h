@@ -90,7 +90,7 @@ static inline void meet(void)
 /* How much is on its way at once: little, so that a transfer takes its time; none; or as usual. */
 static inline void slow_lanes(void)
 {
-	put_param("lane_bytes", "16");
+	put_param("lane_bytes", "1");
 }
 
 static inline void hold_lanes(void)

@@ -210,6 +210,8 @@
  *	&enum kvxfer_refusal says
  * @KVXFER_REASON_PEER_REBOOTED: the other node was started anew since
  * @KVXFER_REASON_XFER_RAILS: there can be no rails of these numbers; @index is the mask
+ * @KVXFER_REASON_PEER_CONNECTING: its node is not connected yet; @index is the errno of the last
+ *	attempt, or 0
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -332,6 +334,7 @@ enum kvxfer_reason {
 	KVXFER_REASON_PEER_REFUSED	= 116,
 	KVXFER_REASON_PEER_REBOOTED	= 117,
 	KVXFER_REASON_XFER_RAILS	= 118,
+	KVXFER_REASON_PEER_CONNECTING	= 119,
 
 	KVXFER_REASON_NR
 };
@@ -358,7 +361,7 @@ struct kvxfer_hdr {
 #define KVXFER_FEATURE_XFER	(1ULL << 4)	/* RING_SETUP to XFER_COST */
 #define KVXFER_FEATURE_GRANT	(1ULL << 5)	/* GRANT to LAYOUT_FORGET */
 #define KVXFER_FEATURE_NOTE	(1ULL << 6)	/* NOTE_SEND, NOTE_RECV */
-#define KVXFER_FEATURE_RDMA	(1ULL << 7)	/* other nodes; NODE_ADDRESSES */
+#define KVXFER_FEATURE_RDMA	(1ULL << 7)	/* other nodes; NODE_ADDRESSES, PEER_CONNECT */
 
 /**
  * struct kvxfer_query - ioctl(KVXFER_IOC_QUERY): this kernel, and the agent that asks
@@ -1501,5 +1504,36 @@ struct kvxfer_node_addresses {
 };
 
 #define KVXFER_IOC_NODE_ADDRESSES	_IO(KVXFER_IOC_TYPE, 0x1b)
+
+/* Flags of PEER_CONNECT. */
+#define KVXFER_PEER_CONNECT_NOWAIT	(1U << 0)	/* begin, or say how far it is */
+
+/**
+ * struct kvxfer_peer_connect - ioctl(KVXFER_IOC_PEER_CONNECT): be connected with another node ahead
+ * @hdr: flags: KVXFER_PEER_CONNECT_*
+ * @boot_id: of the node
+ * @addresses: where it can be reached: an array of &struct kvxfer_address
+ * @timeout_ns: how long that may take; 0 for 30 s
+ * @nr_addresses: how many; 0 when it is known
+ * @reserved: 0
+ *
+ * From then on until the agent closes, whatever this returns, the node is connected with, and again
+ * when that is lost: so that who imports from it does not wait for that. With NOWAIT it is begun,
+ * and the command can be repeated to hear how far it is. With this node there is nothing to do.
+ *
+ * Return: 0; EAGAIN with PEER_CONNECTING; EHOSTUNREACH with PEER_REMOTE or PEER_REFUSED; ESTALE
+ * with PEER_REBOOTED; EINVAL with PEER_ADDRESS, FIELD_UNUSED; EINTR with INTERRUPTED; EFAULT;
+ * ENOMEM.
+ */
+struct kvxfer_peer_connect {
+	struct kvxfer_hdr hdr;
+	__aligned_u64 boot_id;
+	__aligned_u64 addresses;
+	__aligned_u64 timeout_ns;
+	__u32 nr_addresses;
+	__u32 reserved;
+};
+
+#define KVXFER_IOC_PEER_CONNECT	_IO(KVXFER_IOC_TYPE, 0x1c)
 
 #endif /* _UAPI_LINUX_KVXFER_H */
