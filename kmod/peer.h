@@ -44,6 +44,7 @@ struct kvx_rail;
  * @beat: the same
  * @proof: the same
  * @refused: the same
+ * @flush: the same
  * @quiesce: the same
  * @quiesced: the same
  * @attach: the same
@@ -67,6 +68,7 @@ struct kvx_msg {
 		struct kvx_wire_beat beat;
 		struct kvx_wire_proof proof;
 		struct kvx_wire_refused refused;
+		struct kvx_wire_flush flush;
 		struct kvx_wire_quiesce quiesce;
 		struct kvx_wire_quiesced quiesced;
 		struct kvx_wire_attach attach;

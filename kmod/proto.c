@@ -31,6 +31,8 @@ static const struct {
 	[KVX_FRAME_BEAT]	= { sizeof(struct kvx_wire_beat) },
 	[KVX_FRAME_PROOF]	= { sizeof(struct kvx_wire_proof) },
 	[KVX_FRAME_REFUSED]	= { sizeof(struct kvx_wire_refused) },
+	[KVX_FRAME_FLUSH]	= { sizeof(struct kvx_wire_flush) },
+	[KVX_FRAME_FLUSHED]	= { sizeof(struct kvx_wire_flush) },
 	[KVX_FRAME_ATTACH]	= { sizeof(struct kvx_wire_attach), false, true },
 	[KVX_FRAME_ATTACHED]	= { sizeof(struct kvx_wire_attached), false, true },
 	[KVX_FRAME_TABLE]	= { sizeof(struct kvx_wire_table), true, true },

@@ -81,6 +81,8 @@ struct kvx_wire_greeting {
  * @KVX_FRAME_BEAT: the same, and to be answered if it is asked for
  * @KVX_FRAME_PROOF: who says it knows the cluster key; by who asked first
  * @KVX_FRAME_REFUSED: the rail is not wanted, and will end
+ * @KVX_FRAME_FLUSH: on a lane, behind what was written on it
+ * @KVX_FRAME_FLUSHED: it has come, and with it what was before it
  * @KVX_FRAME_ATTACH: a layout is wanted, by a grant's key
  * @KVX_FRAME_ATTACHED: what it is like, or why not
  * @KVX_FRAME_TABLE: a part of its bases or ranges
@@ -101,17 +103,19 @@ enum kvx_frame_type {
 	KVX_FRAME_BEAT		= 4,
 	KVX_FRAME_PROOF		= 5,
 	KVX_FRAME_REFUSED	= 6,
-	KVX_FRAME_ATTACH	= 7,
-	KVX_FRAME_ATTACHED	= 8,
-	KVX_FRAME_TABLE		= 9,
-	KVX_FRAME_WANT_KEYS	= 10,
-	KVX_FRAME_KEYS		= 11,
-	KVX_FRAME_DETACH	= 12,
-	KVX_FRAME_REVOKED	= 13,
-	KVX_FRAME_NOTE		= 14,
-	KVX_FRAME_NOTE_DONE	= 15,
-	KVX_FRAME_QUIESCE	= 16,
-	KVX_FRAME_QUIESCED	= 17,
+	KVX_FRAME_FLUSH		= 7,
+	KVX_FRAME_FLUSHED	= 8,
+	KVX_FRAME_ATTACH	= 9,
+	KVX_FRAME_ATTACHED	= 10,
+	KVX_FRAME_TABLE		= 11,
+	KVX_FRAME_WANT_KEYS	= 12,
+	KVX_FRAME_KEYS		= 13,
+	KVX_FRAME_DETACH	= 14,
+	KVX_FRAME_REVOKED	= 15,
+	KVX_FRAME_NOTE		= 16,
+	KVX_FRAME_NOTE_DONE	= 17,
+	KVX_FRAME_QUIESCE	= 18,
+	KVX_FRAME_QUIESCED	= 19,
 	KVX_FRAME_TYPES,
 };
 
@@ -164,6 +168,16 @@ struct kvx_wire_beat {
 	struct kvx_wire_head head;
 	__le32 ask;
 	__le32 zero;
+};
+
+/*
+ * On iWARP what was written is known to be there only when something that was sent behind it has
+ * come. @lane: which; @token: as it was asked.
+ */
+struct kvx_wire_flush {
+	struct kvx_wire_head head;
+	__le32 lane;
+	__le32 token;
 };
 
 /* @id: by which it is answered; @nonce: of the rail; @asked: who says this had asked for it. */

@@ -81,6 +81,121 @@ static void kvx_lane_retire(struct kvx_lane *lane, u32 end)
 		kvx_flow_retire(flow, nr, bytes, NULL, 0, 0);
 }
 
+/*
+ * --- iWARP --------------------------------------------------------------------------------------
+ *
+ * That a write is done says only that it has been sent. So behind what was sent goes a frame on the
+ * same lane; when the other has it, it has what was before it, and says so on the control link.
+ * Only then that is done.
+ */
+
+/**
+ * kvx_lane_writes() - is it a lane by which is written?
+ * @link: any link
+ *
+ * Context: any.
+ * Return: true when it is.
+ */
+bool kvx_lane_writes(const struct kvx_link *link)
+{
+	return link->index && !(link->index & 1);
+}
+
+static void kvx_flush_sent(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct kvx_msg *msg = container_of(wc->wr_cqe, struct kvx_msg, cqe);
+	struct kvx_link *link = cq->cq_context;
+
+	kvx_link_failed(link, wc->status);
+	ib_dma_unmap_single(cq->device, msg->dma, le32_to_cpu(msg->head.bytes), DMA_TO_DEVICE);
+	kvx_msg_free(msg);
+}
+
+static int kvx_lane_post_flush(struct kvx_lane *lane, u32 token)
+{
+	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_FLUSH, sizeof(msg->flush));
+	struct kvx_link *link = lane->link;
+	struct ib_device *ib = link->dev->ib;
+	int err = -EIO;
+
+	if (!msg)
+		return -ENOMEM;
+	msg->flush.lane = cpu_to_le32(link->index);
+	msg->flush.token = cpu_to_le32(token);
+	msg->cqe.done = kvx_flush_sent;
+	msg->dma = ib_dma_map_single(ib, &msg->head, sizeof(msg->flush), DMA_TO_DEVICE);
+	if (!ib_dma_mapping_error(ib, msg->dma)) {
+		err = kvx_link_send(link, &msg->cqe, msg->dma, sizeof(msg->flush));
+		if (!err)
+			return 0;
+		ib_dma_unmap_single(ib, msg->dma, sizeof(msg->flush), DMA_TO_DEVICE);
+	}
+	kvx_msg_free(msg);
+	return err;
+}
+
+/* Ask about what has been sent, one question at a time. */
+static void kvx_lane_flush(struct kvx_lane *lane)
+{
+	bool ask;
+	int err;
+
+	spin_lock(&lane->lock);
+	ask = !lane->flushing && lane->sent != lane->tail;
+	if (ask) {
+		lane->flushing = true;
+		lane->asked = lane->sent;
+	}
+	spin_unlock(&lane->lock);
+	err = ask ? kvx_lane_post_flush(lane, lane->asked) : 0;
+	if (err)
+		kvx_rail_fail(lane->link->rail, err, KVXFER_REFUSAL_NONE);
+}
+
+/**
+ * kvx_lane_flushed() - the other has what was written
+ * @rail: by this
+ * @index: on which lane
+ * @token: up to which request
+ *
+ * Context: process, may sleep.
+ * Return: false when it was not asked.
+ */
+bool kvx_lane_flushed(struct kvx_rail *rail, u32 index, u32 token)
+{
+	struct kvx_lane *lane = NULL;
+	struct kvx_link *link;
+	bool asked = true;
+
+	if (!index || index > rail->nr_lanes)
+		return false;
+	link = &rail->links[index];
+	spin_lock(&link->lock);
+	/* From its end on it waits for this before it goes. */
+	if (!link->broken && link->lane) {
+		lane = link->lane;
+		spin_lock(&lane->lock);
+		asked = lane->flushing && !lane->retiring && lane->asked == token;
+		if (asked)
+			lane->retiring = true;
+		spin_unlock(&lane->lock);
+	}
+	spin_unlock(&link->lock);
+	if (!lane || !asked)
+		return asked;
+	kvx_lane_retire(lane, token);
+	spin_lock(&lane->lock);
+	lane->flushing = false;
+	spin_unlock(&lane->lock);
+	kvx_lane_flush(lane);
+	kvx_flows_room(rail->peer, lane->way);
+	spin_lock(&lane->lock);
+	lane->retiring = false;
+	wake_up_all(&lane->idle);
+	spin_unlock(&lane->lock);
+	return true;
+}
+
 static void kvx_request_done(struct ib_cq *cq, struct ib_wc *wc)
 {
 	struct kvx_request *slot = container_of(wc->wr_cqe, struct kvx_request, cqe);
@@ -88,6 +203,14 @@ static void kvx_request_done(struct ib_cq *cq, struct ib_wc *wc)
 	struct kvx_peer *peer = lane->link->rail->peer;
 	const u32 at = slot - lane->slots;
 
+	if (wc->status == IB_WC_SUCCESS && lane->way == KVX_WAY_WRITE && lane->link->dev->iwarp) {
+		/* Beyond what was sent before: the tail may be moved meanwhile. */
+		spin_lock(&lane->lock);
+		lane->sent += (at - lane->sent) % KVX_LANE_SENDS + 1;
+		spin_unlock(&lane->lock);
+		kvx_lane_flush(lane);
+		return;
+	}
 	if (wc->status == IB_WC_SUCCESS) {
 		kvx_lane_retire(lane, lane->tail + (at - lane->tail) % KVX_LANE_SENDS + 1);
 		kvx_flows_room(peer, lane->way);
@@ -126,7 +249,7 @@ static bool kvx_lane_is_idle(struct kvx_lane *lane)
 	bool idle;
 
 	spin_lock(&lane->lock);
-	idle = !lane->claimed;
+	idle = !lane->claimed && !lane->retiring;
 	spin_unlock(&lane->lock);
 	return idle;
 }
@@ -173,7 +296,7 @@ int kvx_lane_make(struct kvx_link *link)
 	if (!lane)
 		return -ENOMEM;
 	lane->link = link;
-	lane->way = link->index & 1 ? KVX_WAY_READ : KVX_WAY_WRITE;
+	lane->way = kvx_lane_writes(link) ? KVX_WAY_WRITE : KVX_WAY_READ;
 	spin_lock_init(&lane->lock);
 	init_waitqueue_head(&lane->idle);
 	for (i = 0; i < KVX_LANE_SENDS; i++) {

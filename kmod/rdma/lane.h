@@ -118,10 +118,14 @@ struct kvx_request {
  * @way: which way its bytes go
  * @lock: for what follows
  * @claimed: somebody fills it
- * @idle: woken when nobody does any more
+ * @idle: woken when nobody does any more, or has an answer
  * @head: how many were posted, ever
  * @tail: how many of them are done
  * @bytes: how many are on their way
+ * @sent: on iWARP: how many have been sent, of which is not known whether they are there
+ * @asked: on iWARP: about how many the other has been asked
+ * @flushing: it has not answered yet
+ * @retiring: its answer is looked at
  * @slots: of which the one that is posted next is at @head
  */
 struct kvx_lane {
@@ -133,6 +137,10 @@ struct kvx_lane {
 	u32 head;
 	u32 tail;
 	u32 bytes;
+	u32 sent;
+	u32 asked;
+	bool flushing;
+	bool retiring;
 	struct kvx_request slots[KVX_LANE_SENDS];
 };
 

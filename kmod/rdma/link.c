@@ -87,7 +87,11 @@ static void kvx_recv_done(struct ib_cq *cq, struct ib_wc *wc)
 		return;
 	}
 	ib_dma_sync_single_for_cpu(link->dev->ib, recv->dma, KVX_FRAME_MAX, DMA_FROM_DEVICE);
-	numbered = kvx_rail_receive(link->rail, recv->frame, wc->byte_len);
+	if (link->index)
+		numbered = kvx_rail_receive_flush(link->rail, link->index, recv->frame,
+						  wc->byte_len);
+	else
+		numbered = kvx_rail_receive(link->rail, recv->frame, wc->byte_len);
 	ib_dma_sync_single_for_device(link->dev->ib, recv->dma, KVX_FRAME_MAX, DMA_FROM_DEVICE);
 	if (!kvx_recv_post(recv) && numbered)
 		kvx_rail_took(link->rail);
@@ -99,7 +103,7 @@ static void kvx_recvs_free(struct kvx_link *link)
 
 	if (!link->recvs)
 		return;
-	for (i = 0; i < KVX_CONTROL_RECVS; i++) {
+	for (i = 0; i < link->nr_recvs; i++) {
 		if (link->recvs[i].dma)
 			ib_dma_unmap_single(link->dev->ib, link->recvs[i].dma, KVX_FRAME_MAX,
 					    DMA_FROM_DEVICE);
@@ -109,7 +113,7 @@ static void kvx_recvs_free(struct kvx_link *link)
 	link->recvs = NULL;
 }
 
-static int kvx_recvs_make(struct kvx_link *link)
+static int kvx_recvs_make(struct kvx_link *link, u32 nr)
 {
 	struct ib_device *ib = link->dev->ib;
 	struct kvx_recv *recv;
@@ -117,10 +121,11 @@ static int kvx_recvs_make(struct kvx_link *link)
 	int err;
 	u32 i;
 
-	link->recvs = kvcalloc(KVX_CONTROL_RECVS, sizeof(*link->recvs), GFP_KERNEL);
+	link->recvs = kvcalloc(nr, sizeof(*link->recvs), GFP_KERNEL);
 	if (!link->recvs)
 		return -ENOMEM;
-	for (i = 0; i < KVX_CONTROL_RECVS; i++) {
+	link->nr_recvs = nr;
+	for (i = 0; i < nr; i++) {
 		recv = &link->recvs[i];
 		recv->cqe.done = kvx_recv_done;
 		recv->link = link;
@@ -140,7 +145,7 @@ static int kvx_recvs_make(struct kvx_link *link)
 
 /**
  * kvx_link_send() - send a frame
- * @link: a control link
+ * @link: a control link, or a lane
  * @cqe: what is told when it has gone, if 0 is returned
  * @dma: where it is for the device
  * @bytes: how long
@@ -295,13 +300,13 @@ void kvx_link_init(struct kvx_link *link, struct kvx_rail *rail, u32 index)
 /* The queue pair, on the device that @id is bound to. */
 static int kvx_link_setup(struct kvx_link *link, struct rdma_cm_id *id)
 {
-	const u32 sends = link->index ? KVX_LANE_SENDS : KVX_CONTROL_SENDS;
-	const u32 recvs = link->index ? 0 : KVX_CONTROL_RECVS;
+	/* And a flush. */
+	const u32 sends = link->index ? KVX_LANE_SENDS + 1 : KVX_CONTROL_SENDS;
+	u32 recvs = link->index ? 0 : KVX_CONTROL_RECVS;
 	struct ib_qp_init_attr attr = {
 		.cap = {
 			/* And one of each to know when all before have come out. */
 			.max_send_wr = sends + 1,
-			.max_recv_wr = recvs + 1,
 			.max_recv_sge = 1,
 			.max_send_sge = 1,
 		},
@@ -320,6 +325,9 @@ static int kvx_link_setup(struct kvx_link *link, struct rdma_cm_id *id)
 		return -EXDEV;
 	if (link->index)
 		attr.cap.max_send_sge = link->dev->send_sge;
+	if (link->dev->iwarp && kvx_lane_writes(link))
+		recvs = KVX_LANE_RECVS;
+	attr.cap.max_recv_wr = recvs + 1;
 	link->cq = ib_alloc_cq_any(id->device, link, sends + recvs + 2, IB_POLL_WORKQUEUE);
 	if (IS_ERR(link->cq)) {
 		err = PTR_ERR(link->cq);
@@ -330,7 +338,7 @@ static int kvx_link_setup(struct kvx_link *link, struct rdma_cm_id *id)
 	attr.recv_cq = link->cq;
 	err = rdma_create_qp(id, link->dev->pd, &attr);
 	if (!err && recvs)
-		err = kvx_recvs_make(link);
+		err = kvx_recvs_make(link, recvs);
 	if (!err && link->index)
 		err = kvx_lane_make(link);
 	return err;

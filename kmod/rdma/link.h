@@ -12,6 +12,7 @@ struct kvx_lane;
 #define KVX_CONTROL_RECVS	(2 * KVX_FRAME_CREDITS)
 /* And a lane. */
 #define KVX_LANE_SENDS		64
+#define KVX_LANE_RECVS		4
 #define KVX_LANE_SGE		16
 
 /**
@@ -38,7 +39,8 @@ struct kvx_recv {
  * @lock: held by who posts
  * @up: both ends know that it is connected
  * @broken: nothing is posted any more; set under @lock
- * @recvs: the control link's
+ * @recvs: the control link's; and, on iWARP, those of lanes by which is written
+ * @nr_recvs: how many
  * @reg_lock: held by who registers
  * @reg_cqe: and waits for this
  * @reg_done: which is told here
@@ -56,6 +58,7 @@ struct kvx_link {
 	bool up;
 	bool broken;
 	struct kvx_recv *recvs;
+	u32 nr_recvs;
 	struct mutex reg_lock;		/* see above */
 	struct ib_cqe reg_cqe;
 	struct completion reg_done;

@@ -400,6 +400,7 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 	const enum kvx_frame_error error = kvx_frame_check(frame, bytes);
 	const struct kvx_wire_head *head = frame;
 	const struct kvx_wire_refused *refused = frame;
+	const struct kvx_wire_flush *flush = frame;
 	const struct kvx_wire_beat *beat = frame;
 	bool ok = true;
 
@@ -433,6 +434,13 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 		break;
 	case KVX_FRAME_CREDIT:
 		break;
+	case KVX_FRAME_FLUSH:
+		ok = false;
+		break;
+	case KVX_FRAME_FLUSHED:
+		ok = READ_ONCE(rail->proven) &&
+		     kvx_lane_flushed(rail, le32_to_cpu(flush->lane), le32_to_cpu(flush->token));
+		break;
 	default:
 		ok = kvx_peer_receive(rail, frame);
 		break;
@@ -442,6 +450,34 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 	else if (head->credits)
 		kvx_peer_pump(rail->peer);
 	return kvx_frame_is_numbered(head->type);
+}
+
+/**
+ * kvx_rail_receive_flush() - a frame has come on a lane
+ * @rail: by this
+ * @lane: on which
+ * @frame: the frame, which is nobody's when this returns
+ * @bytes: how long
+ *
+ * Context: process.
+ * Return: false: it was not numbered.
+ */
+bool kvx_rail_receive_flush(struct kvx_rail *rail, u32 lane, const void *frame, u32 bytes)
+{
+	const struct kvx_wire_flush *flush = frame;
+	struct kvx_msg *msg;
+
+	if (kvx_frame_check(frame, bytes) || flush->head.type != KVX_FRAME_FLUSH) {
+		kvx_rail_fail(rail, -EPROTO, KVXFER_REFUSAL_NONE);
+		return false;
+	}
+	msg = kvx_msg_new(KVX_FRAME_FLUSHED, sizeof(msg->flush));
+	if (msg) {
+		msg->flush.lane = cpu_to_le32(lane);
+		msg->flush.token = flush->token;
+	}
+	kvx_rail_say(rail, msg);
+	return false;
 }
 
 /*

@@ -143,6 +143,7 @@ extern unsigned int kvx_connect_ms;
 void kvx_rail_fail(struct kvx_rail *rail, int err, enum kvxfer_refusal refusal);
 void kvx_rail_kick(struct kvx_rail *rail);
 bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes);
+bool kvx_rail_receive_flush(struct kvx_rail *rail, u32 lane, const void *frame, u32 bytes);
 void kvx_rail_took(struct kvx_rail *rail);
 void kvx_rail_from(struct kvx_rail *rail, const struct sockaddr_storage *src);
 int kvx_rail_answered(struct kvx_rail *rail, u64 boot_id);
@@ -161,6 +162,8 @@ void kvx_rails_exit(void);
 
 /* lane.c, for link.c */
 int kvx_lane_make(struct kvx_link *link);
+bool kvx_lane_writes(const struct kvx_link *link);
+bool kvx_lane_flushed(struct kvx_rail *rail, u32 index, u32 token);
 void kvx_lane_free(struct kvx_link *link);
 
 extern struct ib_client kvx_ib_client;

@@ -31,13 +31,14 @@ static const struct {
 	{ "debian-6.12", 64, 24 },
 };
 
-static int rounds_of(bool removals)
+/* Of a kind that is not rxe there are fewer. */
+static int rounds_of(bool removals, const char *type)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
 		const int n = removals ? rounds[i].removals : rounds[i].connects;
 
 		if (!strcmp(rounds[i].lab, getenv("LAB")))
-			return n;
+			return strcmp(type, "rxe") ? n / 4 : n;
 	}
 	FAIL("%s is no kernel of the lab", getenv("LAB"));
 }
@@ -182,9 +183,8 @@ TEST(connected_and_disconnected_again_and_again)
 	const char *type;
 	char byte = 0;
 
-	/* Not by iWARP, where what was written cannot be read back at once: see README.md. */
-	for (int t = 0; t < 1 && (type = rdma_type(t)); t++) {
-		const int nr = rounds_of(false);
+	for (int t = 0; (type = rdma_type(t)); t++) {
+		const int nr = rounds_of(false, type);
 		struct kvx_agent *agent = NULL;
 		struct side mine;
 
@@ -335,7 +335,7 @@ TEST(a_device_comes_and_goes_below_transfers)
 	const char *type;
 
 	for (int t = 0; (type = rdma_type(t)); t++) {
-		const int nr = rounds_of(true);
+		const int nr = rounds_of(true, type);
 		pthread_t thread;
 
 		begin(type);
