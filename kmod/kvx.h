@@ -75,8 +75,11 @@
  *	lock of ours. Process context only.
  *
  * kvx_peer.flow_lock (spinlock, rdma/flow.c)
- *	What waits for a lane to a peer, and how much of each is on its way. Nothing is taken
- *	inside. Process context only.
+ *	What waits for a lane to a peer, and how much of each is on its way; which lost rails it
+ *	waits for. Nothing is taken inside. Process context only.
+ *
+ * kvx_key_lock (mutex, key.c)
+ *	The cluster key. Nothing is taken inside. Process context only.
  *
  * kvx_peer.lock, kvx_remote.lock, kvx_lane.lock, kvx_rail.lock, kvx_link.lock (spinlocks)
  *	What is known of a peer, with its rails and the frames that go to it; a layout of a peer's;
@@ -109,6 +112,7 @@
  *
  * struct kvx_rail
  *	A kref, the first its own until it has ended: then its device does nothing for it any more.
+ *	One that was lost with what it wrote is held by its peer until the other end is over, too.
  *
  * struct kvx_remote
  *	A kref: of its peer's table and of its layout. The layout's end takes it from the table.
