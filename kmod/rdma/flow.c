@@ -467,7 +467,7 @@ static void kvx_flow_stuck(struct work_struct *work)
 	spin_unlock(&peer->flow_lock);
 	if (cut)
 		kvx_peer_fail_rails(peer, NULL, -ETIMEDOUT);
-	/* Whoever else tells it waits for this; but it may have been stopped once more meanwhile. */
+	/* Whoever else tells it waits for this; but it may have been stopped again meanwhile. */
 	if (over) {
 		cancel_delayed_work(&flow->stuck);
 		__kvx_flow_tell(flow);

@@ -204,7 +204,7 @@ static struct kvx_result write_in_vain(uint32_t rails, bool second)
 	struct kvx_result result = KVX_RESULT_INIT;
 	struct kvx_xfer *xfer;
 
-	/* Something of it is on its way when the cables go: it would take far longer than it may. */
+	/* Something is on its way when the cables go: it would take far longer than it may. */
 	opts.deadline_ns = 10000000000;
 	opts.rails = rails;
 	slow_lanes();
