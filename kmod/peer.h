@@ -274,8 +274,6 @@ void kvx_peer_refuse_rails(struct kvx_peer *peer, int id);
 #define KVX_CONNECT_NS		(30ULL * NSEC_PER_SEC)
 
 /* peer_connect.c */
-int kvx_addresses_take(struct kvxfer_hdr *hdr, u64 from, u32 nr,
-		       struct sockaddr_storage *addresses);
 int kvx_peer_refuse(struct kvx_peer *peer, struct kvxfer_hdr *hdr);
 int kvx_peer_want_from(struct kvxfer_hdr *hdr, u64 boot_id, u64 from, u32 nr,
 		       struct kvx_peer **out);

@@ -9,18 +9,9 @@
 #include "peer.h"
 #include "rdma/address.h"
 
-/**
- * kvx_addresses_take() - where a node can be reached, as a program says
- * @hdr: of its command
- * @from: user address of an array of &struct kvxfer_address
- * @nr: how many
- * @addresses: to be set; room for KVXFER_ADDRESSES_MAX
- *
- * Context: process, may sleep.
- * Return: 0, -EFAULT or -EINVAL.
- */
-int kvx_addresses_take(struct kvxfer_hdr *hdr, u64 from, u32 nr,
-		       struct sockaddr_storage *addresses)
+/* Where a node can be reached, as a program says: user addresses of &struct kvxfer_address. */
+static int kvx_addresses_take(struct kvxfer_hdr *hdr, u64 from, u32 nr,
+			      struct sockaddr_storage *addresses)
 {
 	const struct kvxfer_address __user *uaddresses = u64_to_user_ptr(from);
 	struct kvxfer_address one;
@@ -66,7 +57,7 @@ int kvx_peer_refuse(struct kvx_peer *peer, struct kvxfer_hdr *hdr)
  * kvx_peer_want_from() - a program wants to be connected with another node
  * @hdr: of its command
  * @boot_id: of the node
- * @from: where it can be reached, see kvx_addresses_take()
+ * @from: where it can be reached: user address of an array of &struct kvxfer_address
  * @nr: how many addresses; 0 when it is known
  * @out: set to the node, with a reference; kvx_peer_unwant() must follow
  *

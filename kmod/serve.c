@@ -253,6 +253,18 @@ static void kvx_served_put(struct kvx_served *served)
 	kref_put(&served->ref, kvx_served_free);
 }
 
+static struct kvx_served *kvx_served_get(struct kvx_peer *peer, u32 id)
+{
+	struct kvx_served *served;
+
+	xa_lock(&peer->served);
+	served = xa_load(&peer->served, id);
+	if (served)
+		kref_get(&served->ref);
+	xa_unlock(&peer->served);
+	return served;
+}
+
 /* It has been taken out of table and list: it is not inside any more. */
 static void kvx_served_leave(struct kvx_served *served)
 {
@@ -351,29 +363,13 @@ void kvx_serves_gone(struct kvx_peer *peer)
 	unsigned long id;
 
 	xa_for_each(&peer->served, id, served) {
-		xa_lock(&peer->served);
-		served = xa_load(&peer->served, id);
-		if (served)
-			kref_get(&served->ref);
-		xa_unlock(&peer->served);
+		served = kvx_served_get(peer, id);
 		if (!served)
 			continue;
 		kvx_served_end(served);
 		kvx_served_put(served);
 		cond_resched();
 	}
-}
-
-static struct kvx_served *kvx_served_get(struct kvx_peer *peer, u32 id)
-{
-	struct kvx_served *served;
-
-	xa_lock(&peer->served);
-	served = xa_load(&peer->served, id);
-	if (served)
-		kref_get(&served->ref);
-	xa_unlock(&peer->served);
-	return served;
 }
 
 /*

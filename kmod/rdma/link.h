@@ -42,9 +42,7 @@ struct kvx_recv {
  * @recvs: the control link's; and, on iWARP, those of lanes by which is written
  * @nr_recvs: how many
  * @reg_lock: held by who registers
- * @reg_cqe: and waits for this
  * @reg_done: which is told here
- * @reg_left: how many might be told, if it goes badly
  * @reg_status: how it went
  * @lane: a lane's; NULL for the control link
  */
@@ -60,9 +58,7 @@ struct kvx_link {
 	struct kvx_recv *recvs;
 	u32 nr_recvs;
 	struct mutex reg_lock;		/* see above */
-	struct ib_cqe reg_cqe;
 	struct completion reg_done;
-	u32 reg_left;
 	enum ib_wc_status reg_status;
 	struct kvx_lane *lane;
 };

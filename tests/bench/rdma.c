@@ -70,7 +70,7 @@ static void find_other(void)
 			if (!connect(wire, (struct sockaddr *)&addr, sizeof(addr)))
 				break;
 			close(wire);
-			usleep(10000);
+			sched_yield();
 		}
 	} else {
 		fd = socket(AF_INET, SOCK_STREAM, 0);
