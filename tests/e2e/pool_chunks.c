@@ -11,12 +11,18 @@
 #define HOLE		(16 * PAGE)
 #define TIMES		"1000000"
 
-/* From now on this process gets no pieces of 1 << @order pages and more; -1: it gets all. */
+/*
+ * From now on this process gets no pieces of 1 << @order pages and more; -1: it gets all. The
+ * switch stays open: to open it may itself take a piece that is not to be had.
+ */
 static void fail_from_order(int order)
 {
+	static int fail = -1;
 	char text[16];
 
-	put_file("/proc/self/make-it-fail", "0");
+	if (fail < 0)
+		fail = open("/proc/self/make-it-fail", O_WRONLY);
+	CHECK_EQ(pwrite(fail, "0", 1, 0), 1);
 	if (order < 0)
 		return;
 	snprintf(text, sizeof(text), "%d", order);
@@ -27,7 +33,7 @@ static void fail_from_order(int order)
 	put_file(FAIL_PAGES "interval", "1");
 	put_file(FAIL_PAGES "times", TIMES);
 	put_file(FAIL_PAGES "task-filter", "Y");
-	put_file("/proc/self/make-it-fail", "1");
+	CHECK_EQ(pwrite(fail, "1", 1, 0), 1);
 }
 
 /* All of it is there, zeroed, each page once; and stat says of which pieces. */
