@@ -101,6 +101,39 @@ static inline uint32_t nl_rails(uint64_t boot_id)
 	return *(const uint32_t *)nl_get(&msg, KVXFER_NL_PEER_RAILS);
 }
 
+/* What has come from a peer by all its rails, or gone to it: KVXFER_NL_RAIL_READ_BYTES, or WRITE. */
+static inline uint64_t nl_rail_bytes(uint64_t boot_id, uint16_t attr)
+{
+	struct nl_message ask = nl_message(nl_family(), KVXFER_NL_CMD_RAIL_GET);
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+	unsigned char got[32768] __attribute__((aligned(8)));
+	uint64_t sum = 0, bytes;
+	bool more = true;
+	ssize_t n;
+
+	ask.nl.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	CHECK(fd >= 0);
+	CHECK_EQ(send(fd, &ask, ask.nl.nlmsg_len, 0), ask.nl.nlmsg_len);
+	while (more) {
+		const struct nlmsghdr *nl = (void *)got;
+
+		n = recv(fd, got, sizeof(got), 0);
+		CHECK(n > 0);
+		for (; NLMSG_OK(nl, n); nl = NLMSG_NEXT(nl, n)) {
+			const struct nl_message *msg = (const void *)nl;
+
+			CHECK(nl->nlmsg_type != NLMSG_ERROR);
+			more = nl->nlmsg_type != NLMSG_DONE;
+			if (!more || memcmp(nl_get(msg, KVXFER_NL_RAIL_BOOT_ID), &boot_id, 8))
+				continue;
+			memcpy(&bytes, nl_get(msg, attr), sizeof(bytes));
+			sum += bytes;
+		}
+	}
+	close(fd);
+	return sum;
+}
+
 /* All rails to a peer that there are, or could be. */
 static inline void nl_set_rails(uint64_t boot_id, bool down)
 {
