@@ -2,7 +2,7 @@
 /*
  * Batches of scattered blocks to and from another node, by RDMA: kvxfer, beside a loop that posts
  * the same pieces by libibverbs and spins until they are done. By the same device and the same
- * memory.
+ * memory. And how long a small transfer takes, alone and while large ones go the same way.
  * Nodes: 2
  */
 #define _GNU_SOURCE
@@ -10,7 +10,9 @@
 #include <infiniband/verbs.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -40,7 +42,6 @@ static struct {
 	{ 160, 8 << 10 }, { 64, 64 << 10 }, { 16, 1 << 20 },
 };
 
-static struct kvx_agent *agent;
 static struct ibv_context *context;
 static struct ibv_pd *pd;
 static struct ibv_cq *cq;
@@ -155,6 +156,7 @@ struct job {
 	uint32_t nr;
 	uint32_t piece;
 	bool write;
+	struct kvx_agent *agent;
 	struct kvx_pool *pool;
 	struct kvx_handle mine;
 	struct kvx_handle theirs;
@@ -187,14 +189,14 @@ static void make_memory(struct job *job)
 	config.page_size = 1;
 	config.inner_dim = job->piece / config.dtype_width;
 	job->bytes = 2ULL * job->nr * job->piece;
-	MUST(!kvx_open(&agent, NULL));
-	MUST(!kvx_pool_create(agent, &job->pool, job->bytes, NULL));
+	MUST(!kvx_open(&job->agent, NULL));
+	MUST(!kvx_pool_create(job->agent, &job->pool, job->bytes, NULL));
 	MUST(!kvx_pool_map(job->pool, &mem, 0, 0, KVX_POOL_WRITE));
 	job->mem = mem;
 	for (uint64_t i = 0; i < job->bytes; i++)
 		job->mem[i] = byte_of(node(), i);
 	base.pool = job->pool;
-	MUST(!kvx_layout_register(agent, &job->mine, &config, &base, 1));
+	MUST(!kvx_layout_register(job->agent, &job->mine, &config, &base, 1));
 }
 
 static void offer(struct job *job, struct end *end)
@@ -205,8 +207,9 @@ static void offer(struct job *job, struct end *end)
 	void *data;
 
 	opts.rights = KVX_GRANT_READ | KVX_GRANT_WRITE;
-	MUST(!kvx_grant(agent, &grant, job->mine, &opts));
-	MUST(!kvx_export_metadata(agent, &grant, 1, &data, &bytes) && bytes <= sizeof(end->blob));
+	MUST(!kvx_grant(job->agent, &grant, job->mine, &opts));
+	MUST(!kvx_export_metadata(job->agent, &grant, 1, &data, &bytes));
+	MUST(bytes <= sizeof(end->blob));
 	memcpy(end->blob, data, bytes);
 	end->blob_bytes = bytes;
 	free(data);
@@ -217,7 +220,7 @@ static void take(struct job *job)
 	struct kvx_peer_layout layout = KVX_PEER_LAYOUT_INIT;
 	struct kvx_peer *peer;
 
-	MUST(!kvx_import_metadata(agent, job->other.blob, job->other.blob_bytes, &peer));
+	MUST(!kvx_import_metadata(job->agent, job->other.blob, job->other.blob_bytes, &peer));
 	MUST(!kvx_peer_layout(peer, 0, &layout));
 	job->theirs = layout.handle;
 	kvx_peer_free(peer);
@@ -299,10 +302,10 @@ static void tear_down(struct job *job)
 	/* The other may be in the midst of it still. */
 	meet();
 	MUST(!ibv_destroy_qp(job->qp) && !ibv_dereg_mr(job->mr));
-	kvx_layout_unregister_flags(agent, job->mine, KVX_UNREGISTER_CUT);
+	kvx_layout_unregister_flags(job->agent, job->mine, KVX_UNREGISTER_CUT);
 	munmap(job->mem, job->bytes);
 	kvx_pool_close(job->pool);
-	kvx_close(agent);
+	kvx_close(job->agent);
 	free(job->from);
 	free(job->to);
 	meet();
@@ -371,7 +374,7 @@ static void check(struct job *job)
 	const int who = job->write ? 1 : 2;
 
 	if (job->write)
-		MUST(!kvx_xfer_exec(agent, job->theirs, job->to, job->nr, job->mine, job->to,
+		MUST(!kvx_xfer_exec(job->agent, job->theirs, job->to, job->nr, job->mine, job->to,
 				    job->nr, NULL, NULL));
 	for (uint32_t i = 0; i < job->nr; i++)
 		for (uint64_t b = 0; b < job->piece; b++)
@@ -404,20 +407,179 @@ static void line(const struct job *job, double ours, double theirs)
 	       ours * 1000, theirs * 1000, mib / ours, mib / theirs, theirs / ours);
 }
 
+/* Its blocks from @first on. */
+static struct kvx_xfer *prepare(struct job *job, uint32_t first, uint32_t nr)
+{
+	const struct kvx_handle src = job->write ? job->mine : job->theirs;
+	const struct kvx_handle dst = job->write ? job->theirs : job->mine;
+	struct kvx_xfer *xfer;
+
+	MUST(!kvx_xfer_prep(job->agent, &xfer, src, job->from + first, nr, dst, job->to + first,
+			    nr, NULL));
+	return xfer;
+}
+
 static void measure(struct job *job)
 {
 	double a, b;
 
-	if (job->write)
-		MUST(!kvx_xfer_prep(agent, &job->xfer, job->mine, job->from, job->nr, job->theirs,
-				    job->to, job->nr, NULL));
-	else
-		MUST(!kvx_xfer_prep(agent, &job->xfer, job->theirs, job->from, job->nr, job->mine,
-				    job->to, job->nr, NULL));
+	job->xfer = prepare(job, 0, job->nr);
 	rehearse(job);
 	bench_pair(by_kvxfer, by_verbs, job, &a, &b);
 	line(job, a, b);
 	kvx_xfer_release(job->xfer);
+}
+
+/*
+ * --- a small one beside large ones --------------------------------------------------------------
+ */
+
+#define HALVES		2
+#define SAMPLES		2000
+/* Where all is slow there are fewer, but no fewer than these. */
+#define SAMPLES_MIN	200
+#define SAMPLES_S	15
+
+/* Large ones, of which one is always under way while the other is posted anew. */
+static struct load {
+	struct kvx_xfer *halves[HALVES];
+	atomic_bool stop;
+	uint32_t nr;
+	double each;
+} load;
+
+static void *keep_moving(void *arg)
+{
+	struct kvx_result result = KVX_RESULT_INIT;
+	size_t i;
+
+	(void)arg;
+	while (!load.stop) {
+		MUST(!kvx_wait_any(load.halves, HALVES, KVX_FOREVER, &i));
+		MUST(!kvx_xfer_wait(load.halves[i], KVX_FOREVER, &result));
+		load.each += (result.end_ns - result.post_ns) / 1e9;
+		load.nr++;
+		MUST(!kvx_xfer_post(load.halves[i]));
+	}
+	return NULL;
+}
+
+static pthread_t load_begin(struct job *job)
+{
+	const uint32_t n = job->nr / HALVES;
+	pthread_t thread;
+
+	load = (struct load){};
+	for (int i = 0; i < HALVES; i++) {
+		load.halves[i] = prepare(job, i * n, n);
+		MUST(!kvx_xfer_post(load.halves[i]));
+	}
+	MUST(!pthread_create(&thread, NULL, keep_moving, NULL));
+	return thread;
+}
+
+static void load_end(pthread_t thread)
+{
+	bool under_way = false;
+
+	/* What was measured beside it was. */
+	for (int i = 0; i < HALVES; i++)
+		under_way |= kvx_xfer_check(load.halves[i]) == KVX_XFER_RUNNING;
+	MUST(under_way);
+	load.stop = true;
+	MUST(!pthread_join(thread, NULL));
+	for (int i = 0; i < HALVES; i++) {
+		MUST(!kvx_xfer_wait(load.halves[i], KVX_FOREVER, NULL));
+		kvx_xfer_release(load.halves[i]);
+	}
+}
+
+/* How long each takes, from its post to where its end is seen. */
+struct latency {
+	double p50, p99, max;
+	int nr;
+};
+
+static struct latency latencies(struct job *job)
+{
+	static double took[SAMPLES];
+	const int most = bench_quick ? 20 : SAMPLES, least = bench_quick ? 20 : SAMPLES_MIN;
+	const double begin = bench_now();
+	struct latency l = {};
+	double t;
+
+	while (l.nr < most && (l.nr < least || bench_now() - begin < SAMPLES_S)) {
+		t = bench_now();
+		MUST(!kvx_xfer_post(job->xfer));
+		MUST(!kvx_xfer_wait(job->xfer, KVX_FOREVER, NULL));
+		took[l.nr++] = bench_now() - t;
+	}
+	l.p50 = bench_median(took, l.nr);
+	l.p99 = took[l.nr * 99 / 100];
+	l.max = took[l.nr - 1];
+	return l;
+}
+
+static void latency_line(const struct job *job, const char *beside, const struct latency *l,
+			 const struct latency *alone)
+{
+	printf("| %-5s | %-24s | %7d | %9.3f | %9.3f | %9.3f | %9.2f | %9.2f |\n",
+	       job->write ? "WRITE" : "READ", beside, l->nr, l->p50 * 1000, l->p99 * 1000,
+	       l->max * 1000, l->p50 / alone->p50, l->p99 / alone->p99);
+}
+
+static void measure_beside(struct job *small, struct job *large)
+{
+	struct latency alone, beside;
+	pthread_t thread;
+	char name[32];
+
+	small->xfer = prepare(small, 0, small->nr);
+	large->xfer = prepare(large, 0, large->nr);
+	small->trips = 1;
+	large->trips = 1;
+	by_kvxfer(small);
+	by_kvxfer(large);
+	check(large);
+	alone = latencies(small);
+	thread = load_begin(large);
+	beside = latencies(small);
+	load_end(thread);
+	check(small);
+	check(large);
+	latency_line(small, "nothing", &alone, &alone);
+	/* A small one that were stuck behind one would take as long. */
+	snprintf(name, sizeof(name), "large ones of %.1f ms", load.each / load.nr * 1000);
+	latency_line(small, load.nr ? name : "large ones", &beside, &alone);
+	kvx_xfer_release(small->xfer);
+	kvx_xfer_release(large->xfer);
+}
+
+static void small_beside_large(void)
+{
+	static const char dashes[] = "--------------------------";
+	const uint32_t nr = bench_quick ? 8 : 128;
+
+	if (node() == 1) {
+		printf("\nA transfer of 4 KiB beside large ones of another agent, %u MiB each\n",
+		       nr / HALVES);
+		printf("| %-5s | %-24s | %7s | %9s | %9s | %9s | %9s | %9s |\n", "Way",
+		       "Beside", "Trips", "p50 (ms)", "p99 (ms)", "max (ms)", "p50 ratio",
+		       "p99 ratio");
+		printf("|-------|%.26s|%.9s|%.11s|%.11s|%.11s|%.11s|%.11s|\n", dashes, dashes,
+		       dashes, dashes, dashes, dashes, dashes);
+	}
+	for (int write = 0; write < 2; write++) {
+		struct job large = { .nr = nr, .piece = MIB, .write = write };
+		struct job small = { .nr = 1, .piece = PAGE, .write = write };
+
+		set_up(&large);
+		set_up(&small);
+		if (node() == 1)
+			measure_beside(&small, &large);
+		tear_down(&small);
+		tear_down(&large);
+	}
 }
 
 int main(int argc, char **argv)
@@ -451,6 +613,7 @@ int main(int argc, char **argv)
 			tear_down(&job);
 		}
 	}
+	small_beside_large();
 	close_device();
 	close(wire);
 	return 0;
