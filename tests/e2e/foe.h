@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A node that means harm: it speaks the protocol from user space, by librdmacm and libibverbs, as
- * well or as badly as a test wants. There is one at a time. Each attack is a program of its own, so
- * that nothing of it is left when it is over, or when it is killed.
+ * well or as badly as a test wants. There is one in a process. Each attack is a program of its own,
+ * so that nothing of it is left when it is over, or when it is killed.
  */
 #ifndef KVX_TEST_FOE_H
 #define KVX_TEST_FOE_H
@@ -15,7 +15,14 @@
 #include "../../kmod/proto.c"
 #include "two.h"
 
+/* How much is granted, see victim.h. */
+#ifndef VICTIM_GRANTS
+#define VICTIM_GRANTS	3
+#endif
+
 #define FOE_RECVS	64
+/* How many may have come that nobody has looked at. */
+#define FOE_INBOX	256
 #define FOE_LANES	2
 #define FOE_SLOT	(KVX_FRAME_MAX + 64)
 #define FOE_DATA	65536
@@ -56,10 +63,14 @@ struct told {
 	struct {
 		uint32_t layout;
 		unsigned char key[KVXFER_KEY_BYTES];
-	} grants[3];
+	} grants[VICTIM_GRANTS];
 };
 
 static struct told told;
+
+/* What it calls itself, and its address; 0: each time another, and any. */
+static uint64_t foe_name;
+static uint32_t foe_address;
 
 static struct {
 	struct kvx_wire_greeting greeting;
@@ -76,7 +87,7 @@ static struct {
 	uint64_t token;
 	uint32_t device;
 	unsigned char challenge[KVX_CHALLENGE_BYTES];
-	union foe_frame inbox[FOE_RECVS];
+	union foe_frame inbox[FOE_INBOX];
 	uint32_t in, read;
 } foe;
 
@@ -114,6 +125,7 @@ static inline int foe_event(struct foe_link *link, int ms)
 static inline void foe_link_open(struct foe_link *link)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(19875) };
+	struct sockaddr_in from = { .sin_family = AF_INET };
 	struct ibv_qp_init_attr attr = {
 		.cap = { .max_send_wr = 128, .max_recv_wr = FOE_RECVS, .max_send_sge = 1,
 			 .max_recv_sge = 1 },
@@ -126,7 +138,9 @@ static inline void foe_link_open(struct foe_link *link)
 	CHECK(link->events);
 	fcntl(link->events->fd, F_SETFL, O_NONBLOCK);
 	CHECK_EQ(rdma_create_id(link->events, &link->id, NULL, RDMA_PS_TCP), 0);
-	CHECK_EQ(rdma_resolve_addr(link->id, NULL, (struct sockaddr *)&to, 5000), 0);
+	from.sin_addr.s_addr = htonl(foe_address);
+	CHECK_EQ(rdma_resolve_addr(link->id, foe_address ? (struct sockaddr *)&from : NULL,
+				   (struct sockaddr *)&to, 5000), 0);
 	CHECK_EQ(foe_event(link, FOE_PATIENCE), RDMA_CM_EVENT_ADDR_RESOLVED);
 	CHECK_EQ(rdma_resolve_route(link->id, 5000), 0);
 	CHECK_EQ(foe_event(link, FOE_PATIENCE), RDMA_CM_EVENT_ROUTE_RESOLVED);
@@ -214,7 +228,7 @@ static inline bool foe_poll(void)
 	}
 	if (wc.wr_id == FOE_SENT)
 		return true;
-	frame = &foe.inbox[foe.in++ % FOE_RECVS];
+	frame = &foe.inbox[foe.in++ % FOE_INBOX];
 	memcpy(frame, foe.room + wc.wr_id * FOE_SLOT, FOE_SLOT);
 	CHECK_EQ(kvx_frame_check(frame, wc.byte_len), KVX_FRAME_OK);
 	if (frame->head.seq) {
@@ -283,7 +297,7 @@ static inline union foe_frame *foe_hear(uint32_t type, int ms)
 
 	for (;;) {
 		while (foe.read != foe.in) {
-			union foe_frame *frame = &foe.inbox[foe.read++ % FOE_RECVS];
+			union foe_frame *frame = &foe.inbox[foe.read++ % FOE_INBOX];
 
 			if (frame->head.type == type)
 				return frame;

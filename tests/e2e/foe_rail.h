@@ -16,8 +16,10 @@ static inline struct kvx_wire_greeting foe_greeting(void)
 		.oldest = htole16(KVX_PROTO_VERSION), .lanes = FOE_LANES,
 	};
 
-	/* Each time another node. */
-	CHECK_EQ(getrandom(&greeting.boot_id, 8, 0), 8);
+	if (foe_name)
+		greeting.boot_id = htole64(foe_name);
+	else
+		CHECK_EQ(getrandom(&greeting.boot_id, 8, 0), 8);
 	CHECK_EQ(getrandom(&greeting.nonce, 8, 0), 8);
 	return greeting;
 }
@@ -184,12 +186,12 @@ static inline struct loot foe_attach(uint32_t id, int grant)
 	return loot;
 }
 
-/* By a lane, with foe.data as the other end: how it went. */
-static inline enum ibv_wc_status foe_rdma(uint32_t lane, enum ibv_wr_opcode opcode, uint32_t key,
-					  uint64_t at, uint32_t bytes)
+/* By a lane, with foe.data from @place on as the other end: how it went. */
+static inline enum ibv_wc_status foe_rdma_at(uint32_t lane, enum ibv_wr_opcode opcode, uint32_t key,
+					     uint64_t at, uint32_t place, uint32_t bytes)
 {
 	struct foe_link *link = &foe.links[lane];
-	struct ibv_sge sge = { (uintptr_t)foe.data, bytes, foe.mr->lkey };
+	struct ibv_sge sge = { (uintptr_t)foe.data + place, bytes, foe.mr->lkey };
 	struct ibv_send_wr wr = {
 		.sg_list = &sge, .num_sge = 1, .opcode = opcode, .send_flags = IBV_SEND_SIGNALED,
 	}, *bad;
@@ -211,6 +213,12 @@ static inline enum ibv_wc_status foe_rdma(uint32_t lane, enum ibv_wr_opcode opco
 		sched_yield();
 	}
 	return wc.status;
+}
+
+static inline enum ibv_wc_status foe_rdma(uint32_t lane, enum ibv_wr_opcode opcode, uint32_t key,
+					  uint64_t at, uint32_t bytes)
+{
+	return foe_rdma_at(lane, opcode, key, at, 0, bytes);
 }
 
 /*

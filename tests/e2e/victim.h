@@ -11,7 +11,8 @@
 #define GRANTED		200
 #define BLOCK_BYTES	(4 * 4096)
 
-enum { BOTH, READ_ONLY, OTHER, GRANTS };
+/* There may be more of the last kind: VICTIM_GRANTS in all. */
+enum { BOTH, READ_ONLY, OTHER };
 
 static const uint32_t ids[] = { 0, 9, 100, 255 };
 
@@ -21,8 +22,8 @@ struct resources {
 
 static struct {
 	struct kvx_agent *agent;
-	struct side sides[GRANTS];
-	struct kvx_grant grants[GRANTS];
+	struct side sides[VICTIM_GRANTS];
+	struct kvx_grant grants[VICTIM_GRANTS];
 	struct resources before;
 } victim;
 
@@ -89,7 +90,7 @@ static inline void victim_opens(void)
 	victim.agent = open_agent();
 	told.worker_id = query(victim.agent).worker_id;
 	told.epoch = query(victim.agent).epoch;
-	for (int g = 0; g < GRANTS; g++) {
+	for (int g = 0; g < VICTIM_GRANTS; g++) {
 		victim.sides[g] = make_side(victim.agent, KERNEL, config);
 		fill(&victim.sides[g], 10 + g, 0xa0);
 		opts.rights = g == READ_ONLY ? KVX_GRANT_READ : KVX_GRANT_READ | KVX_GRANT_WRITE;
@@ -189,6 +190,9 @@ static inline void under_attack(void (*attack)(void), void (*defend)(void))
 	}
 	the_honest_are_served();
 	if (node() == 1) {
+		/* What is mapped keeps its agent open. */
+		for (int g = 0; g < VICTIM_GRANTS; g++)
+			drop_side(&victim.sides[g]);
 		kvx_close(victim.agent);
 		meet();
 		settle_to(&victim.before, true);
