@@ -373,8 +373,8 @@ int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresse
 		/* Where it was asked and met is its address, whatever a program says of it. */
 		if (!address->proven || address->passive) {
 			address->addr = addresses[i];
+			/* Only the port is new: if it was met there, it still was. */
 			address->passive = false;
-			address->proven = false;
 		}
 		/* Whoever asks anew does not wait for what was decided before. */
 		address->other_node = false;
