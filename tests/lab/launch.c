@@ -2,12 +2,15 @@
 /*
  * launch: start the nodes of a lab, joined by wires, and see them to their end.
  *
- *	launch [-t SECONDS] [-i] CMD ARG... [--- CMD ARG...]...
+ *	launch [-t SECONDS] [-d DIR] [-i] CMD ARG... [--- CMD ARG...]...
  *
  * Each group between `---` is a node. The words @wire0@ and @wire1@ inside an argument become
  * numbers of file descriptors: ends of datagram socket pairs, whose other ends the other node has.
  * What nodes print comes out line by line, with "N| " before it when there are several. With -i the
  * first node has our terminal, the other is silent, and all ends when the first does.
+ *
+ * With -d: when a file crash.N comes to be in DIR, node N is killed, as if its plug were pulled,
+ * the file is removed, and the node is started anew. What was on the wires to it is lost.
  *
  * Exit status: 0 when all nodes ended with 0, 124 when the time was up, 1 otherwise. All nodes are
  * ended when the time is up, or when we are.
@@ -21,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -44,6 +48,8 @@ struct node {
 static struct node nodes[NODES_MAX];
 static int nr_nodes;
 static bool interactive;
+static const char *dir;
+static int watch = -1;
 static volatile sig_atomic_t told_to_stop;
 
 static void on_signal(int sig)
@@ -169,23 +175,71 @@ static void end_all(void)
 		kill(-nodes[i].pid, SIGKILL);
 }
 
+/* What nobody has received; the other node's end of it stays as it is. */
+static void drain_wires(int n)
+{
+	char frame[1];
+
+	for (int w = 0; nr_nodes > 1 && w < WIRES; w++)
+		while (recv(wires[w][n], frame, sizeof(frame), MSG_DONTWAIT) >= 0)
+			;
+}
+
+static void crash(struct node *node)
+{
+	kill(-node->pid, SIGKILL);
+	while (waitpid(node->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	while (pump(node))
+		;
+	drain_wires(node - nodes);
+	start(node);
+}
+
+/* Those that are wanted to, of nodes that run. */
+static void crash_some(void)
+{
+	char events[4096], path[4096];
+
+	/* Which they are is seen by the files. */
+	while (read(watch, events, sizeof(events)) > 0)
+		;
+	for (int i = 0; i < nr_nodes; i++) {
+		snprintf(path, sizeof(path), "%s/crash.%d", dir, i + 1);
+		if (nodes[i].out >= 0 && !unlink(path))
+			crash(&nodes[i]);
+	}
+}
+
+/* A node has ended: whoever sends it more is told so. */
+static void cut_wires(int n)
+{
+	for (int w = 0; nr_nodes > 1 && w < WIRES && dir; w++)
+		close(wires[w][n]);
+}
+
 static int pump_all(double deadline)
 {
 	int open = nr_nodes;
 
 	while (open && !told_to_stop) {
-		struct pollfd pfds[NODES_MAX];
+		struct pollfd pfds[NODES_MAX + 1];
 		double left = deadline - now();
 
 		if (left <= 0)
 			return 124;
 		for (int i = 0; i < nr_nodes; i++)
 			pfds[i] = (struct pollfd){ .fd = nodes[i].out, .events = POLLIN };
-		if (poll(pfds, nr_nodes, left > 1e6 ? -1 : (int)(left * 1000) + 1) < 0)
+		pfds[nr_nodes] = (struct pollfd){ .fd = watch, .events = POLLIN };
+		if (poll(pfds, nr_nodes + 1, left > 1e6 ? -1 : (int)(left * 1000) + 1) < 0)
 			continue;
 		for (int i = 0; i < nr_nodes; i++)
-			if (pfds[i].revents && !pump(&nodes[i]))
+			if (pfds[i].revents && !pump(&nodes[i])) {
+				cut_wires(i);
 				open--;
+			}
+		if (pfds[nr_nodes].revents)
+			crash_some();
 	}
 	return told_to_stop ? 128 + told_to_stop : 0;
 }
@@ -196,9 +250,11 @@ int main(int argc, char **argv)
 	double limit = 1e9;
 	int size = WIRE_BUFFER, opt, ret = 0;
 
-	while ((opt = getopt(argc, argv, "+t:i")) != -1) {
+	while ((opt = getopt(argc, argv, "+t:d:i")) != -1) {
 		if (opt == 't')
 			limit = atof(optarg);
+		else if (opt == 'd')
+			dir = optarg;
 		else if (opt == 'i')
 			interactive = true;
 		else
@@ -216,7 +272,8 @@ int main(int argc, char **argv)
 			argv[i] = NULL;
 	}
 	if (!nr_nodes) {
-		fprintf(stderr, "usage: launch [-t SECONDS] [-i] CMD ARG... [--- CMD ARG...]\n");
+		fprintf(stderr,
+			"usage: launch [-t SECONDS] [-d DIR] [-i] CMD ARG... [--- CMD ARG...]\n");
 		return 2;
 	}
 	for (int w = 0; nr_nodes > 1 && w < WIRES; w++) {
@@ -235,9 +292,15 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		sigaction(signals[i], &(struct sigaction){ .sa_handler = on_signal }, NULL);
 
+	if (dir) {
+		watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+		if (watch < 0 || inotify_add_watch(watch, dir, IN_CREATE | IN_MOVED_TO) < 0)
+			die(dir);
+	}
 	for (int i = 0; i < nr_nodes; i++)
 		start(&nodes[i]);
-	for (int w = 0; nr_nodes > 1 && w < WIRES; w++) {
+	/* Who may be started anew needs them still. */
+	for (int w = 0; nr_nodes > 1 && w < WIRES && !dir; w++) {
 		close(wires[w][0]);
 		close(wires[w][1]);
 	}
