@@ -101,7 +101,7 @@ static inline uint32_t nl_rails(uint64_t boot_id)
 	return *(const uint32_t *)nl_get(&msg, KVXFER_NL_PEER_RAILS);
 }
 
-/* What has come from a peer by all its rails, or gone to it: KVXFER_NL_RAIL_READ_BYTES, or WRITE. */
+/* What has come from a peer by its rails, or gone to it: KVXFER_NL_RAIL_READ_BYTES, or WRITE. */
 static inline uint64_t nl_rail_bytes(uint64_t boot_id, uint16_t attr)
 {
 	struct nl_message ask = nl_message(nl_family(), KVXFER_NL_CMD_RAIL_GET);

@@ -46,38 +46,7 @@ static int rounds_of(bool removals, const char *type)
 static uint32_t all[BLOCKS];
 static uint64_t other_boot_id;
 
-/* What the device holds, by kind: what `rdma resource show` says, but for its number. */
-static void resources(char *line, size_t room)
-{
-	char *at = NULL;
-	FILE *f = popen("rdma resource show", "r");
-
-	CHECK(f);
-	while (!at && fgets(line, room, f))
-		at = strstr(line, "kvx0:");
-	while (fgetc(f) != EOF)
-		;
-	pclose(f);
-	CHECK(at);
-	memmove(line, at, strlen(at) + 1);
-	line[strcspn(line, "\n")] = 0;
-}
-
 static char held_at_first[256];
-
-/* What is not used any more is given back by workers: until they have. */
-static void check_resources(void)
-{
-	char held[256];
-
-	for (int i = 0; i < 5000; i++) {
-		resources(held, sizeof(held));
-		if (!strcmp(held, held_at_first))
-			return;
-		poll(NULL, 0, 2);
-	}
-	FAIL("\"%s\" was \"%s\"", held, held_at_first);
-}
 
 static void begin(const char *type)
 {
@@ -88,7 +57,7 @@ static void begin(const char *type)
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		all[i] = i;
 	rdma_up(type);
-	resources(held_at_first, sizeof(held_at_first));
+	held_by_device(held_at_first, sizeof(held_at_first));
 	/* Nobody asks the other before it has looked. */
 	if (node() == 1) {
 		tell(&boot_id, sizeof(boot_id));
@@ -115,7 +84,7 @@ static void end(void)
 	meet();
 	disconnect(1);
 	meet();
-	check_resources();
+	check_held(held_at_first);
 	rdma_down();
 }
 

@@ -157,6 +157,37 @@ static inline void pull_cable(int wire, bool pulled)
 	}
 }
 
+/* What the device holds, by kind: what `rdma resource show` says, but for its number. */
+static inline void held_by_device(char *line, size_t room)
+{
+	char *at = NULL;
+	FILE *f = popen("rdma resource show", "r");
+
+	CHECK(f);
+	while (!at && fgets(line, room, f))
+		at = strstr(line, "kvx0:");
+	while (fgetc(f) != EOF)
+		;
+	pclose(f);
+	CHECK(at);
+	memmove(line, at, strlen(at) + 1);
+	line[strcspn(line, "\n")] = 0;
+}
+
+/* What is not used any more is given back by workers: until they have. */
+static inline void check_held(const char *before)
+{
+	char held[256];
+
+	for (int i = 0; i < 5000; i++) {
+		held_by_device(held, sizeof(held));
+		if (!strcmp(held, before))
+			return;
+		poll(NULL, 0, 2);
+	}
+	FAIL("\"%s\" was \"%s\"", held, before);
+}
+
 /* What the other node has offered. */
 static char blob[65536];
 static size_t blob_bytes;
