@@ -28,9 +28,9 @@
  *	Held while a numbered frame is taken. What waits for a device is not done under it: the
  *	device tells where this is taken. Process context only.
  *
- * kvx_share.lock (mutex, serve.c)
- *	By which devices peers reach a grant. Held while a device makes keys, so it is never taken
- *	where devices tell that they have done something. Process context only.
+ * kvx_hold.lock (mutex, serve.c)
+ *	By which devices a peer reaches a grant. Held while a device makes keys, so it is never
+ *	taken where devices tell that they have done something. Process context only.
  *
  * kvx_serve_lock (mutex, serve.c)
  *	Who has which grant. Process context only.

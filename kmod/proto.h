@@ -250,7 +250,10 @@ struct kvx_wire_want_keys {
 	__le32 device;
 };
 
-/* @error: an errno, and then there are none; @total: in all. */
+/*
+ * @error: an errno, and then there are none; @total: in all. Once they have been told an error says
+ * that they are worth nothing any more: EAGAIN that there are others, if they are asked for.
+ */
 struct kvx_wire_keys {
 	struct kvx_wire_head head;
 	__le32 id;

@@ -23,16 +23,33 @@
 /* For so many devices a layout's keys are kept. */
 #define KVX_REMOTE_KEYS_MAX	64
 
+static void kvx_keys_free(struct kref *ref)
+{
+	struct kvx_keys *keys = container_of(ref, struct kvx_keys, ref);
+
+	kvfree(keys->first);
+	kvfree(keys->keys);
+	kfree(keys);
+}
+
+/**
+ * kvx_keys_put() - drop a reference
+ * @keys: what kvx_remote_keys_for() gave
+ *
+ * Context: process.
+ */
+void kvx_keys_put(struct kvx_keys *keys)
+{
+	kref_put(&keys->ref, kvx_keys_free);
+}
+
 static void kvx_remote_free(struct kref *ref)
 {
 	struct kvx_remote *remote = container_of(ref, struct kvx_remote, ref);
 	struct kvx_keys *keys, *next;
 
-	list_for_each_entry_safe(keys, next, &remote->keys, link) {
-		kvfree(keys->first);
-		kvfree(keys->keys);
-		kfree(keys);
-	}
+	list_for_each_entry_safe(keys, next, &remote->keys, link)
+		kvx_keys_put(keys);
 	kvfree(remote->range_bytes);
 	kvfree(remote->range_start);
 	kvx_peer_put(remote->peer);
@@ -209,7 +226,7 @@ void kvx_remotes_gone(struct kvx_peer *peer, int error)
 
 static void kvx_remote_want_keys(struct kvx_remote *remote, u32 device)
 {
-	struct kvx_keys *keys = kzalloc(sizeof(*keys), GFP_KERNEL), *other;
+	struct kvx_keys *keys = kzalloc(sizeof(*keys), GFP_KERNEL), *other, *old = NULL;
 	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_WANT_KEYS, sizeof(msg->want_keys));
 	bool wanted = keys && msg;
 	u32 nr = 0;
@@ -217,16 +234,24 @@ static void kvx_remote_want_keys(struct kvx_remote *remote, u32 device)
 	spin_lock(&remote->lock);
 	wanted &= remote->state == KVX_REMOTE_KNOWN;
 	list_for_each_entry(other, &remote->keys, link) {
-		wanted &= other->device != device || other->error;
 		nr++;
+		if (other->device != device)
+			continue;
+		wanted = wanted && other->error;
+		old = other;
 	}
 	/* Who gives its device another number each time is not to fill our memory. */
-	wanted &= nr < KVX_REMOTE_KEYS_MAX;
+	wanted = wanted && (old || nr < KVX_REMOTE_KEYS_MAX);
 	if (wanted) {
+		kref_init(&keys->ref);
 		keys->device = device;
 		list_add(&keys->link, &remote->keys);
+		if (old)
+			list_del(&old->link);
 	}
 	spin_unlock(&remote->lock);
+	if (wanted && old)
+		kvx_keys_put(old);
 	if (!wanted) {
 		kvx_msg_free(msg);
 		kfree(keys);
@@ -502,18 +527,36 @@ bool kvx_remote_keys(struct kvx_peer *peer, const void *frame)
 	if (!remote)
 		return true;
 	spin_lock(&remote->lock);
-	/* The latest that was asked for; none is taken away while the remote is there. */
 	list_for_each_entry(keys, &remote->keys, link)
-		if (!found && keys->device == le32_to_cpu(k->device))
+		if (keys->device == le32_to_cpu(k->device))
 			found = keys;
+	if (found)
+		kref_get(&found->ref);
 	spin_unlock(&remote->lock);
 	ok = found && !found->error && kvx_keys_came(remote, found, k);
+	/* They were made invalid, and there are others. */
+	if (ok && found->error == -EAGAIN)
+		kvx_remote_want_keys(remote, found->device);
 	if (ok && (found->error || found->got == found->total)) {
 		kvx_flows_kick(peer);
 		wake_up_all(&peer->wait);
 	}
+	if (found)
+		kvx_keys_put(found);
 	kvx_remote_put(remote);
 	return ok;
+}
+
+static struct kvx_keys *__kvx_remote_keys_for(struct kvx_remote *remote, u32 device)
+{
+	struct kvx_keys *keys;
+
+	lockdep_assert_held(&remote->lock);
+	list_for_each_entry(keys, &remote->keys, link)
+		if (keys->device == device && !keys->error && keys->total &&
+		    keys->got == keys->total)
+			return keys;
+	return NULL;
 }
 
 /**
@@ -522,19 +565,36 @@ bool kvx_remote_keys(struct kvx_peer *peer, const void *frame)
  * @device: as the peer counts
  *
  * Context: process.
- * Return: the keys, which last as long as @remote; or NULL.
+ * Return: the keys, for kvx_keys_put(); or NULL.
  */
-const struct kvx_keys *kvx_remote_keys_for(struct kvx_remote *remote, u32 device)
+struct kvx_keys *kvx_remote_keys_for(struct kvx_remote *remote, u32 device)
 {
-	struct kvx_keys *keys, *found = NULL;
+	struct kvx_keys *keys;
 
 	spin_lock(&remote->lock);
-	list_for_each_entry(keys, &remote->keys, link)
-		if (keys->device == device && !keys->error && keys->total &&
-		    keys->got == keys->total)
-			found = keys;
+	keys = __kvx_remote_keys_for(remote, device);
+	if (keys)
+		kref_get(&keys->ref);
 	spin_unlock(&remote->lock);
-	return found;
+	return keys;
+}
+
+/**
+ * kvx_remote_has_keys_for() - are there keys for a device?
+ * @remote: a layout that is known
+ * @device: as the peer counts
+ *
+ * Context: process.
+ * Return: true when there are.
+ */
+bool kvx_remote_has_keys_for(struct kvx_remote *remote, u32 device)
+{
+	bool has;
+
+	spin_lock(&remote->lock);
+	has = __kvx_remote_keys_for(remote, device);
+	spin_unlock(&remote->lock);
+	return has;
 }
 
 /**

@@ -31,7 +31,8 @@ enum kvx_remote_state {
 
 /**
  * struct kvx_keys - the keys of a remote layout for a device of the peer's
- * @link: in the remote's list, under its lock; they go with it
+ * @ref: of the remote's list, and of whoever works with them
+ * @link: in the remote's list, under its lock
  * @device: which, as the peer counts
  * @shift: of the spans
  * @total: how many keys; 0 while none has come
@@ -41,6 +42,7 @@ enum kvx_remote_state {
  * @keys: they; constant once all have come
  */
 struct kvx_keys {
+	struct kref ref;
 	struct list_head link;
 	u32 device;
 	u32 shift;
@@ -99,7 +101,9 @@ bool kvx_remote_settled(struct kvx_remote *remote);
 struct kvx_grant *kvx_remote_take(struct kvx_remote *remote, int *err, u32 *reason);
 void kvx_remote_forget(struct kvx_remote *remote);
 void kvx_remote_release(struct kvx_remote *remote);
-const struct kvx_keys *kvx_remote_keys_for(struct kvx_remote *remote, u32 device);
+struct kvx_keys *kvx_remote_keys_for(struct kvx_remote *remote, u32 device);
+bool kvx_remote_has_keys_for(struct kvx_remote *remote, u32 device);
+void kvx_keys_put(struct kvx_keys *keys);
 
 /* A place in a remote layout, as the device wants it. */
 static inline u32 kvx_remote_at(const struct kvx_remote *remote, const struct kvx_keys *keys,

@@ -4,10 +4,10 @@
  *
  * A peer that presents a grant's key is told the layout: where its blocks are in *ranges*, which
  * are the pages that the granted blocks lie in, and no address. For a device by which it wants to
- * reach them it is given keys: a *window*, made once for a grant and a device, and shared by all
- * peers that have the grant. Who has been served is inside of the gates of the layout and of the
- * grant, so that neither is quiet before it has been cut off: the windows are taken away, from then
- * on the device refuses, and the peer is told.
+ * reach them it is given keys: a *window*, made once for the peer, the grant and the device. Who
+ * has been served is inside of the gates of the layout and of the grant, so that neither is quiet
+ * before it has been cut off: the windows are taken away, from then on the device refuses, and the
+ * peer is told.
  */
 #include <linux/errno.h>
 #include <linux/ktime.h>
@@ -26,15 +26,14 @@
 #define KVX_SERVED_MAX		16384
 #define KVX_SERVED_WORKS_MAX	16
 
-/* Who has what is under this; a share's windows are not. */
+/* Who has what is under this; the windows are not. */
 static DEFINE_MUTEX(kvx_serve_lock);
 
 /**
- * struct kvx_share - how a grant is told to peers; constant but for its windows and who has it
- * @lock: for @windows and @cut
- * @windows: one for each device by which it is reached
- * @cut: there are none any more
+ * struct kvx_share - how a grant is told to peers; constant but for who has it
+ * @cut: nobody any more; set under kvx_serve_lock
  * @served: who has it; under kvx_serve_lock
+ * @holds: by what keys; under kvx_serve_lock
  * @nr_ranges: how many ranges
  * @ranges: they
  * @bases: where the first granted block of each entry is
@@ -42,15 +41,32 @@ static DEFINE_MUTEX(kvx_serve_lock);
  * @grant: which, without a reference
  */
 struct kvx_share {
-	struct mutex lock;		/* see above */
-	struct list_head windows;
 	bool cut;
 	struct list_head served;
+	struct list_head holds;
 	u32 nr_ranges;
 	struct kvx_range *ranges;
 	u64 *bases;
 	struct delayed_work expire;
 	struct kvx_grant *grant;
+};
+
+/**
+ * struct kvx_hold - the windows by which a peer reaches a grant, however often it has it
+ * @ref: of those that it is for
+ * @link: in the share's list; under kvx_serve_lock
+ * @nr: how many of those are inside; under kvx_serve_lock
+ * @peer: who, who is kept by those
+ * @lock: for @windows; held while a device makes keys
+ * @windows: one for each device
+ */
+struct kvx_hold {
+	struct kref ref;
+	struct list_head link;
+	u32 nr;
+	struct kvx_peer *peer;
+	struct mutex lock;		/* see above */
+	struct list_head windows;
 };
 
 /**
@@ -62,6 +78,8 @@ struct kvx_share {
  * @id: by which the peer speaks of it
  * @grant: what, with a reference
  * @works: how much it has asked for that is not done
+ * @hold: how it is reached; set before it is inside
+ * @told: the devices for which it has been told keys that work; under the lock of @hold
  */
 struct kvx_served {
 	struct kref ref;
@@ -71,12 +89,15 @@ struct kvx_served {
 	u32 id;
 	struct kvx_grant *grant;
 	atomic_t works;
+	struct kvx_hold *hold;
+	struct xarray told;
 };
 
 struct kvx_serve_work {
 	struct work_struct work;
 	struct kvx_served *served;
 	u32 device;
+	u32 key;
 };
 
 /*
@@ -185,9 +206,8 @@ static struct kvx_share *kvx_share_new(struct kvx_grant *grant)
 	share->bases = kvcalloc(entries, sizeof(*share->bases), GFP_KERNEL_ACCOUNT);
 	if (!share->ranges || !share->bases)
 		goto err_free;
-	mutex_init(&share->lock);
-	INIT_LIST_HEAD(&share->windows);
 	INIT_LIST_HEAD(&share->served);
+	INIT_LIST_HEAD(&share->holds);
 	INIT_DELAYED_WORK(&share->expire, kvx_share_expire);
 	share->grant = grant;
 	kvx_share_hulls(grant, hulls);
@@ -212,32 +232,53 @@ void kvx_share_free(struct kvx_grant *grant)
 	kvx_share_put(grant->share);
 }
 
-/* All windows; unless it is cut, only if nobody has it any more. */
-static void kvx_share_drop_windows(struct kvx_share *share, bool cut)
-{
-	struct kvx_window *window, *next;
-	bool wanted;
-
-	mutex_lock(&share->lock);
-	if (cut)
-		WRITE_ONCE(share->cut, true);
-	mutex_lock(&kvx_serve_lock);
-	wanted = !cut && !list_empty(&share->served);
-	mutex_unlock(&kvx_serve_lock);
-	if (wanted) {
-		mutex_unlock(&share->lock);
-		return;
-	}
-	list_for_each_entry_safe(window, next, &share->windows, of_share) {
-		list_del(&window->of_share);
-		kvx_window_free(window);
-	}
-	mutex_unlock(&share->lock);
-}
-
 /*
  * --- who has what -------------------------------------------------------------------------------
  */
+
+static void kvx_hold_free(struct kref *ref)
+{
+	kfree(container_of(ref, struct kvx_hold, ref));
+}
+
+/* That of a peer; it is made if there is none, and is in the list when the first is inside. */
+static struct kvx_hold *__kvx_hold_get(struct kvx_share *share, struct kvx_peer *peer)
+{
+	struct kvx_hold *hold;
+
+	lockdep_assert_held(&kvx_serve_lock);
+	list_for_each_entry(hold, &share->holds, link) {
+		if (hold->peer != peer)
+			continue;
+		kref_get(&hold->ref);
+		return hold;
+	}
+	hold = kzalloc(sizeof(*hold), GFP_KERNEL_ACCOUNT);
+	if (!hold)
+		return NULL;
+	kref_init(&hold->ref);
+	INIT_LIST_HEAD(&hold->link);
+	hold->peer = peer;
+	mutex_init(&hold->lock);
+	INIT_LIST_HEAD(&hold->windows);
+	return hold;
+}
+
+/* If nobody has it any more. Who makes a window for it has done so, or sees that it is out. */
+static void kvx_hold_drop(struct kvx_hold *hold)
+{
+	struct kvx_window *window, *next;
+
+	/* From 0 on it stays so. */
+	if (READ_ONCE(hold->nr))
+		return;
+	mutex_lock(&hold->lock);
+	list_for_each_entry_safe(window, next, &hold->windows, of_hold) {
+		list_del(&window->of_hold);
+		kvx_window_free(window);
+	}
+	mutex_unlock(&hold->lock);
+}
 
 static void kvx_served_free(struct kref *ref)
 {
@@ -245,6 +286,9 @@ static void kvx_served_free(struct kref *ref)
 
 	kvx_grant_put(served->grant);
 	kvx_peer_put(served->peer);
+	if (served->hold)
+		kref_put(&served->hold->ref, kvx_hold_free);
+	xa_destroy(&served->told);
 	kfree(served);
 }
 
@@ -284,13 +328,16 @@ static bool __kvx_served_out(struct kvx_served *served)
 	list_del_init(&served->link);
 	xa_erase(&served->peer->served, served->id);
 	served->peer->nr_served--;
+	/* Who comes from now on has windows of its own. */
+	WRITE_ONCE(served->hold->nr, served->hold->nr - 1);
+	if (!served->hold->nr)
+		list_del_init(&served->hold->link);
 	return true;
 }
 
 /* One that a peer does not want, or will not come back for. */
 static void kvx_served_end(struct kvx_served *served)
 {
-	struct kvx_share *share = served->grant->share;
 	bool ours;
 
 	mutex_lock(&kvx_serve_lock);
@@ -298,8 +345,7 @@ static void kvx_served_end(struct kvx_served *served)
 	mutex_unlock(&kvx_serve_lock);
 	if (!ours)
 		return;
-	/* And whoever makes one for it has done so, or sees that it is out. */
-	kvx_share_drop_windows(share, false);
+	kvx_hold_drop(served->hold);
 	kvx_served_leave(served);
 }
 
@@ -310,12 +356,14 @@ static void __kvx_serve_cut(struct kvx_share *share)
 	LIST_HEAD(out);
 
 	mutex_lock(&kvx_serve_lock);
+	WRITE_ONCE(share->cut, true);
 	list_for_each_entry_safe(served, next, &share->served, link) {
 		__kvx_served_out(served);
 		list_add(&served->link, &out);
 	}
 	mutex_unlock(&kvx_serve_lock);
-	kvx_share_drop_windows(share, true);
+	list_for_each_entry(served, &out, link)
+		kvx_hold_drop(served->hold);
 	list_for_each_entry(served, &out, link)
 		kvx_peer_end_sending(served->peer);
 	list_for_each_entry_safe(served, next, &out, link) {
@@ -443,6 +491,10 @@ static int __kvx_serve_enter(struct kvx_served *served)
 	err = -ENOSPC;
 	if (served->peer->nr_served >= KVX_SERVED_MAX)
 		goto err_leave;
+	err = -ENOMEM;
+	served->hold = __kvx_hold_get(grant->share, served->peer);
+	if (!served->hold)
+		goto err_leave;
 	err = xa_insert(&served->peer->served, served->id, served, GFP_KERNEL);
 	if (err)
 		goto err_leave;
@@ -455,6 +507,8 @@ static int __kvx_serve_enter(struct kvx_served *served)
 	served->peer->nr_served++;
 	served->inside = true;
 	list_add(&served->link, &grant->share->served);
+	if (!served->hold->nr++)
+		list_add(&served->hold->link, &grant->share->holds);
 	return 0;
 
 err_leave:
@@ -577,6 +631,7 @@ bool kvx_serve_attach(struct kvx_peer *peer, const void *frame)
 	}
 	kref_init(&served->ref);
 	INIT_LIST_HEAD(&served->link);
+	xa_init(&served->told);
 	kref_get(&peer->ref);
 	served->peer = peer;
 	served->id = le32_to_cpu(ask->id);
@@ -636,12 +691,13 @@ static void kvx_serve_tell_no_keys(struct kvx_served *served, u32 device, int er
 	kvx_peer_send(served->peer, msg);
 }
 
-/* The keys; the share's lock is held, so they are good when they are sent. */
-static int kvx_serve_tell_keys(struct kvx_served *served, const struct kvx_window *window)
+/* The keys; the lock is held that the window is under, so they are good when they are sent. */
+static int __kvx_serve_tell_keys(struct kvx_served *served, const struct kvx_window *window)
 {
 	struct kvx_msg *msg;
 	u32 first, part, i;
 
+	lockdep_assert_held(&served->hold->lock);
 	for (first = 0; first < window->nr; first += part) {
 		part = min_t(u32, window->nr - first, KVX_KEYS_PART);
 		msg = kvx_msg_new(KVX_FRAME_KEYS, struct_size(&msg->keys, keys, part));
@@ -657,7 +713,7 @@ static int kvx_serve_tell_keys(struct kvx_served *served, const struct kvx_windo
 			msg->keys.keys[i] = cpu_to_le32(window->mrs[first + i]->rkey);
 		kvx_peer_send(served->peer, msg);
 	}
-	return 0;
+	return xa_err(xa_store(&served->told, window->dev->id, xa_mk_value(1), GFP_KERNEL));
 }
 
 static int kvx_serve_access(const struct kvx_grant *grant)
@@ -675,26 +731,27 @@ static int kvx_serve_access(const struct kvx_grant *grant)
  * The window for a device; it is made if there is none. While the lock is held who has been served
  * stays inside of the gates, if it is: so the pools are there.
  */
-static struct kvx_window *__kvx_share_window(struct kvx_served *served, struct kvx_dev *dev,
-					     struct kvx_rail *rail)
+static struct kvx_window *__kvx_served_window(struct kvx_served *served, struct kvx_dev *dev,
+					      struct kvx_rail *rail)
 {
-	struct kvx_share *share = served->grant->share;
+	const struct kvx_share *share = served->grant->share;
+	struct kvx_hold *hold = served->hold;
 	struct kvx_window *window;
 	bool out;
 
-	lockdep_assert_held(&share->lock);
+	lockdep_assert_held(&hold->lock);
 	mutex_lock(&kvx_serve_lock);
 	out = !served->inside;
 	mutex_unlock(&kvx_serve_lock);
-	if (out || share->cut)
+	if (out)
 		return ERR_PTR(-ESTALE);
-	list_for_each_entry(window, &share->windows, of_share)
+	list_for_each_entry(window, &hold->windows, of_hold)
 		if (window->dev == dev)
 			return window;
 	window = kvx_window_make(dev, &rail->links[0], share->ranges, share->nr_ranges,
-				 kvx_serve_access(share->grant));
+				 kvx_serve_access(share->grant), hold->peer);
 	if (!IS_ERR(window))
-		list_add(&window->of_share, &share->windows);
+		list_add(&window->of_hold, &hold->windows);
 	return window;
 }
 
@@ -702,7 +759,6 @@ static void kvx_serve_keys_work(struct work_struct *work)
 {
 	struct kvx_serve_work *todo = container_of(work, struct kvx_serve_work, work);
 	struct kvx_served *served = todo->served;
-	struct kvx_share *share = served->grant->share;
 	struct kvx_dev *dev = kvx_dev_use_id(todo->device);
 	struct kvx_window *window;
 	struct kvx_rail *rail;
@@ -711,10 +767,10 @@ static void kvx_serve_keys_work(struct work_struct *work)
 	/* A connection on the device, to make the keys by. */
 	rail = dev ? kvx_peer_rail_on(served->peer, dev) : NULL;
 	if (rail) {
-		mutex_lock(&share->lock);
-		window = __kvx_share_window(served, dev, rail);
-		err = IS_ERR(window) ? PTR_ERR(window) : kvx_serve_tell_keys(served, window);
-		mutex_unlock(&share->lock);
+		mutex_lock(&served->hold->lock);
+		window = __kvx_served_window(served, dev, rail);
+		err = IS_ERR(window) ? PTR_ERR(window) : __kvx_serve_tell_keys(served, window);
+		mutex_unlock(&served->hold->lock);
 		kvx_rail_put(rail);
 	}
 	if (err)
@@ -746,6 +802,73 @@ bool kvx_serve_keys(struct kvx_peer *peer, const void *frame)
 		kvx_served_put(served);
 	}
 	return true;
+}
+
+/* The windows whose keys were ended go, and who was told them asks anew. */
+static void kvx_hold_renew(struct kvx_hold *hold, struct kvx_share *share)
+{
+	struct kvx_window *window, *next;
+	struct kvx_served *served;
+
+	mutex_lock(&hold->lock);
+	list_for_each_entry_safe(window, next, &hold->windows, of_hold) {
+		if (!READ_ONCE(window->ended))
+			continue;
+		mutex_lock(&kvx_serve_lock);
+		list_for_each_entry(served, &share->served, link)
+			if (served->hold == hold && xa_erase(&served->told, window->dev->id))
+				kvx_serve_tell_no_keys(served, window->dev->id, -EAGAIN);
+		mutex_unlock(&kvx_serve_lock);
+		list_del(&window->of_hold);
+		kvx_window_free(window);
+	}
+	mutex_unlock(&hold->lock);
+}
+
+static void kvx_serve_ended_work(struct work_struct *work)
+{
+	struct kvx_serve_work *todo = container_of(work, struct kvx_serve_work, work);
+	struct kvx_dev *dev = kvx_dev_use_id(todo->device);
+	struct kvx_peer *peer = dev ? kvx_window_end(dev, todo->key) : NULL;
+	struct kvx_served *served;
+	unsigned long id;
+
+	if (peer) {
+		pr_warn_ratelimited("a key of node %016llx was ended by somebody: it gets others\n",
+				    peer->boot_id);
+		xa_for_each(&peer->served, id, served) {
+			served = kvx_served_get(peer, id);
+			if (!served)
+				continue;
+			kvx_hold_renew(served->hold, served->grant->share);
+			kvx_served_put(served);
+			cond_resched();
+		}
+		kvx_peer_put(peer);
+	}
+	if (dev)
+		kvx_dev_unuse(dev);
+	kfree(todo);
+}
+
+/**
+ * kvx_serve_ended() - somebody has ended a key, perhaps another's
+ * @device: on which device
+ * @key: which
+ *
+ * Context: process, may sleep; also where devices tell of completions.
+ */
+void kvx_serve_ended(u32 device, u32 key)
+{
+	struct kvx_serve_work *todo = kzalloc(sizeof(*todo), GFP_KERNEL);
+
+	/* Then whose it was has to import anew. */
+	if (!todo)
+		return;
+	INIT_WORK(&todo->work, kvx_serve_ended_work);
+	todo->device = device;
+	todo->key = key;
+	queue_work(kvx_peer_wq, &todo->work);
 }
 
 static void kvx_serve_detach_work(struct work_struct *work)

@@ -358,7 +358,7 @@ static int kvx_flow_reach(struct kvx_flow *flow, struct kvx_pool *pool, struct k
 	window = NULL;
 	if (!map->window)
 		window = kvx_window_make(dev, &rail->links[0], &whole, 1,
-					 IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE);
+					 IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE, NULL);
 	if (!IS_ERR_OR_NULL(window))
 		smp_store_release(&map->window, window); /* for kvx_lane_local() */
 	mutex_unlock(&map->lock);

@@ -321,7 +321,7 @@ static bool kvx_rail_takes(const struct kvx_rail *rail, const struct kvx_flow *f
 {
 	return rail->state == KVX_RAIL_READY && !READ_ONCE(rail->failed) && rail->id >= 0 &&
 	       (!flow->rails || flow->rails & BIT(rail->id)) &&
-	       kvx_remote_keys_for(flow->remote, rail->their_dev);
+	       kvx_remote_has_keys_for(flow->remote, rail->their_dev);
 }
 
 /* How near a rail's device is to the flow's memory; what is not known is as good as the nearest. */
@@ -529,8 +529,7 @@ static bool kvx_lane_post(struct kvx_lane *lane, u32 nr, u32 bytes)
  */
 int kvx_lane_fill(struct kvx_lane *lane, struct kvx_flow *flow, u32 budget)
 {
-	const struct kvx_keys *keys = kvx_remote_keys_for(flow->remote,
-							  lane->link->rail->their_dev);
+	struct kvx_keys *keys = kvx_remote_keys_for(flow->remote, lane->link->rail->their_dev);
 	u32 nr = 0, bytes = 0, room;
 	int err = 0;
 
@@ -548,6 +547,7 @@ int kvx_lane_fill(struct kvx_lane *lane, struct kvx_flow *flow, u32 budget)
 		bytes += kvx_lane_slot(lane, lane->head + nr)->bytes;
 		nr++;
 	}
+	kvx_keys_put(keys);
 	if (nr) {
 		kvx_flow_posted(flow, nr, lane->link->rail->id);
 		kvx_lane_post(lane, nr, bytes);

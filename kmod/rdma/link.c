@@ -14,6 +14,7 @@
 #include <rdma/rdma_cm.h>
 
 #include "../kvx.h"
+#include "../serve.h"
 #include "link.h"
 #include "rail.h"
 
@@ -80,9 +81,11 @@ static void kvx_recv_done(struct ib_cq *cq, struct ib_wc *wc)
 		kvx_link_failed(link, wc->status);
 		return;
 	}
-	/* A write leaves nothing here to be read, and who sends has no key of ours to end. */
+	/* A write leaves nothing here to be read, and nobody has a key of ours to end. */
 	if (wc->opcode != IB_WC_RECV || wc->wc_flags & (IB_WC_WITH_IMM | IB_WC_WITH_INVALIDATE)) {
 		pr_warn_ratelimited("node %016llx sent what is no frame\n", link->rail->boot_id);
+		if (wc->wc_flags & IB_WC_WITH_INVALIDATE)
+			kvx_serve_ended(link->dev->id, wc->ex.invalidate_rkey);
 		kvx_rail_fail(link->rail, -EPROTO, KVXFER_REFUSAL_NONE);
 		return;
 	}

@@ -160,15 +160,19 @@ struct kvx_range {
 /**
  * struct kvx_window - what of pools can be reached by keys, on one device
  * @link: in the device's list; under the device's lock
- * @of_share: in the list of who made it; under that one's lock
+ * @of_hold: in the list of who made it; under that one's lock
  * @dev: the device, with a reference
+ * @peer: whom the keys are for, which lasts as long as it; NULL for what reads write through
+ * @ended: somebody has made a key invalid
  * @nr: how many keys there are
  * @mrs: one for each; NULL when there are none any more
  */
 struct kvx_window {
 	struct list_head link;
-	struct list_head of_share;
+	struct list_head of_hold;
 	struct kvx_dev *dev;
+	struct kvx_peer *peer;
+	bool ended;
 	u32 nr;
 	struct ib_mr **mrs;
 };
@@ -176,7 +180,9 @@ struct kvx_window {
 struct kvx_link;
 
 struct kvx_window *kvx_window_make(struct kvx_dev *dev, struct kvx_link *link,
-				   const struct kvx_range *ranges, u32 nr, int access);
+				   const struct kvx_range *ranges, u32 nr, int access,
+				   struct kvx_peer *peer);
+struct kvx_peer *kvx_window_end(struct kvx_dev *dev, u32 key);
 void kvx_window_free(struct kvx_window *window);
 void kvx_windows_kill(struct kvx_dev *dev);
 

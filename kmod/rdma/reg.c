@@ -5,14 +5,23 @@
  * A *map* is a whole pool as a device sees it: made once for a pool and a device when it is needed
  * first, and used for all that this node reads and writes there on its own account. A *window* is
  * bytes that others may reach by keys: each key covers a span of them, with the least rights, and
- * counts from 0. Windows are made for grants, one for a grant and a device, and are gone when the
- * grant is revoked: a key that was told is worth nothing then.
+ * counts from 0. Windows are made for grants, one for a grant, a peer and a device, and are gone
+ * when the grant is revoked: a key that was told is worth nothing then.
+ *
+ * Peers share no windows, as who knows a key can end it, by a send that says so. What is left is
+ * that a peer guesses: all keys of a device are in one protection domain, so one that was found is
+ * good for another's queue pair, too, and rxe ends it even from another domain. Each wrong guess
+ * costs the connection. When a guess has ended a key, the device says which, and whose it was gets
+ * new ones. To have none guessed would take a domain for each peer, which would be given to whoever
+ * says to be that peer, as a queue pair is there before anything is proven by it; and on iWARP what
+ * is read to would have to be made writable for each peer anew.
  */
 #include <linux/ktime.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
 #include "../kvx.h"
+#include "../peer.h"
 #include "../pool.h"
 #include "link.h"
 #include "rdma.h"
@@ -250,6 +259,45 @@ void kvx_window_free(struct kvx_window *window)
 	kfree(window);
 }
 
+static bool __kvx_window_has(const struct kvx_window *window, u32 key)
+{
+	u32 i;
+
+	lockdep_assert_held(&window->dev->lock);
+	for (i = 0; i < window->nr; i++)
+		if (window->mrs[i] && window->mrs[i]->rkey == key)
+			return true;
+	return false;
+}
+
+/**
+ * kvx_window_end() - a key has been made invalid
+ * @dev: on which device; the caller keeps it from going
+ * @key: which
+ *
+ * Context: process, may sleep.
+ * Return: for whom it was, with a reference; NULL when it was nobody's. The window is @ended.
+ */
+struct kvx_peer *kvx_window_end(struct kvx_dev *dev, u32 key)
+{
+	struct kvx_peer *peer = NULL;
+	struct kvx_window *window;
+
+	mutex_lock(&dev->lock);
+	list_for_each_entry(window, &dev->windows, link) {
+		cond_resched();
+		/* What reads on iWARP write through is used without a lock: it is not made anew. */
+		if (!window->peer || !__kvx_window_has(window, key))
+			continue;
+		WRITE_ONCE(window->ended, true);
+		peer = window->peer;
+		kref_get(&peer->ref);
+		break;
+	}
+	mutex_unlock(&dev->lock);
+	return peer;
+}
+
 /* Where the bytes of one key are, for the device: an element for each that are in a row. */
 static int kvx_window_sg(const struct kvx_map *map, u64 at, u64 bytes, struct scatterlist *sg,
 			 u32 room)
@@ -328,12 +376,14 @@ static int kvx_window_fill(struct kvx_window *window, struct kvx_link *link,
  * @ranges: which bytes; they begin and end with pages
  * @nr: how many ranges
  * @access: IB_ACCESS_*
+ * @peer: for whom; lasts as long as the window. NULL for nobody
  *
  * Context: process, may sleep.
  * Return: the window, whose keys work; or ERR_PTR.
  */
 struct kvx_window *kvx_window_make(struct kvx_dev *dev, struct kvx_link *link,
-				   const struct kvx_range *ranges, u32 nr, int access)
+				   const struct kvx_range *ranges, u32 nr, int access,
+				   struct kvx_peer *peer)
 {
 	const u32 pages = 1U << (dev->span_shift - PAGE_SHIFT);
 	const u64 began = ktime_get_ns();
@@ -359,6 +409,7 @@ struct kvx_window *kvx_window_make(struct kvx_dev *dev, struct kvx_link *link,
 	sg_init_table(sg, pages);
 	window->nr = keys;
 	window->dev = dev;
+	window->peer = peer;
 	kref_get(&dev->ref);
 	mutex_lock(&dev->lock);
 	list_add(&window->link, &dev->windows);
