@@ -78,6 +78,10 @@
  *	What waits for a lane to a peer, and how much of each is on its way; which lost rails it
  *	waits for. Nothing is taken inside. Process context only.
  *
+ * kvx_strangers_lock (spinlock, rdma/rail.c)
+ *	The rails that others asked for and that are not ready. Nothing is taken inside. Process
+ *	context only.
+ *
  * kvx_key_lock (mutex, key.c)
  *	The cluster key. Nothing is taken inside. Process context only.
  *

@@ -41,10 +41,18 @@ MODULE_PARM_DESC(lanes, "how many queue pairs for data a connection has, 2 to 8;
 
 /* Rails of all peers. */
 #define KVX_RAILS_ALL	4096
+/*
+ * Of those, that others asked for and that are not ready: in all, and of one address. Each has room
+ * for frames already, which is half a megabyte. Who is refused asks again a little later.
+ */
+#define KVX_STRANGERS_ALL	64
+#define KVX_STRANGERS_EACH	8
 
 static struct workqueue_struct *kvx_rail_wq;
 static atomic_t kvx_rails_alive = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(kvx_rails_none);
+static DEFINE_SPINLOCK(kvx_strangers_lock);
+static LIST_HEAD(kvx_strangers);
 
 static void kvx_rail_free(struct kref *ref)
 {
@@ -508,6 +516,35 @@ static void kvx_rail_set_state(struct kvx_rail *rail, enum kvx_rail_state state)
 	spin_unlock(&rail->lock);
 }
 
+static bool kvx_strangers_full(const struct sockaddr_storage *from)
+{
+	struct kvx_rail *rail;
+	u32 all = 0, each = 0;
+
+	spin_lock(&kvx_strangers_lock);
+	list_for_each_entry(rail, &kvx_strangers, stranger) {
+		all++;
+		each += kvx_same_host(&rail->dst, from);
+	}
+	spin_unlock(&kvx_strangers_lock);
+	return all >= KVX_STRANGERS_ALL || each >= KVX_STRANGERS_EACH;
+}
+
+static void kvx_stranger_add(struct kvx_rail *rail)
+{
+	spin_lock(&kvx_strangers_lock);
+	list_add(&rail->stranger, &kvx_strangers);
+	spin_unlock(&kvx_strangers_lock);
+}
+
+/* It is ready, or has ended. */
+static void kvx_stranger_del(struct kvx_rail *rail)
+{
+	spin_lock(&kvx_strangers_lock);
+	list_del_init(&rail->stranger);
+	spin_unlock(&kvx_strangers_lock);
+}
+
 /* One step further, if it can be made. */
 static void kvx_rail_step(struct kvx_rail *rail)
 {
@@ -542,6 +579,7 @@ static void kvx_rail_step(struct kvx_rail *rail)
 	if (rail->state == KVX_RAIL_LANES && rail->ready_sent && READ_ONCE(rail->ready_came)) {
 		rail->was_ready = true;
 		kvx_rail_set_state(rail, KVX_RAIL_READY);
+		kvx_stranger_del(rail);
 		kvx_peer_rail_ready(rail, rail->name);
 	}
 }
@@ -560,6 +598,7 @@ static void kvx_rail_end(struct kvx_rail *rail)
 		kvx_rail_put(rail);
 	for (i = rail->nr_lanes + 1; i-- > 0;)
 		kvx_link_end(&rail->links[i]);
+	kvx_stranger_del(rail);
 	kvx_peer_rail_ended(rail);
 	/* Its own. */
 	kvx_rail_put(rail);
@@ -636,6 +675,7 @@ static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, bool active, u32 nr_
 	spin_lock_init(&rail->lock);
 	mutex_init(&rail->adopt);
 	INIT_LIST_HEAD(&rail->link);
+	INIT_LIST_HEAD(&rail->stranger);
 	INIT_LIST_HEAD(&rail->fence_link);
 	INIT_WORK(&rail->work, kvx_rail_work);
 	INIT_DELAYED_WORK(&rail->timer, kvx_rail_timer);
@@ -767,6 +807,9 @@ static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma
 		return refusal;
 	}
 	mutex_lock(&rail->adopt);
+	/* From here on its end takes it out. */
+	if (!rail->closed)
+		kvx_stranger_add(rail);
 	err = rail->closed ? -ECONNABORTED : kvx_link_accept(&rail->links[0], id, asked);
 	if (!rail->closed)
 		kvx_rail_time(rail, KVX_RAIL_NUDGE_MS);
@@ -798,6 +841,9 @@ enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_
 		return KVXFER_REFUSAL_SELF;
 	if (expected && expected != kvx_boot_id)
 		return KVXFER_REFUSAL_BOOT;
+	/* Before anything is kept of it. A listener's handlers run one after the other. */
+	if (!greeting->lane && kvx_strangers_full(&id->route.addr.dst_addr))
+		return KVXFER_REFUSAL_RESOURCES;
 	peer = greeting->lane ? kvx_peer_find(boot_id) : kvx_peer_get(boot_id);
 	if (!peer)
 		return greeting->lane ? KVXFER_REFUSAL_LANE : KVXFER_REFUSAL_RESOURCES;

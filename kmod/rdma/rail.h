@@ -31,6 +31,8 @@ enum kvx_rail_state {
  * struct kvx_rail - a connection with another node
  * @ref: of itself until it has ended, and of whoever uses it
  * @link: in its peer's list; under the peer's lock
+ * @stranger: in the list of those that others asked for and that are not ready; under a lock
+ * of its own
  * @peer: with a reference
  * @active: it is this node that asked
  * @id: its number, by the place of @dst among the peer's addresses; negative while it has none
@@ -85,6 +87,7 @@ enum kvx_rail_state {
 struct kvx_rail {
 	struct kref ref;
 	struct list_head link;
+	struct list_head stranger;
 	struct kvx_peer *peer;
 	bool active;
 	int id;
