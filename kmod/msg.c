@@ -14,8 +14,12 @@
 #include "remote.h"
 #include "serve.h"
 
-/* Frames that are kept for who does not take them; then it is left. */
+/*
+ * Frames that are kept for who does not take them, and their bytes; then it is left. The keys of
+ * the largest window are 64 MiB.
+ */
 #define KVX_UNACKED_MAX		65536
+#define KVX_UNACKED_BYTES	(80U << 20)
 
 /**
  * kvx_msg_new() - a frame to be filled
@@ -104,7 +108,8 @@ void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg)
 	bool many;
 
 	spin_lock(&peer->lock);
-	many = peer->tx_seq - peer->tx_acked >= KVX_UNACKED_MAX;
+	many = peer->tx_seq - peer->tx_acked >= KVX_UNACKED_MAX ||
+	       peer->unacked_bytes >= KVX_UNACKED_BYTES;
 	if (peer->gone || many) {
 		spin_unlock(&peer->lock);
 		kvx_msg_free(msg);
@@ -115,6 +120,7 @@ void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg)
 	}
 	msg->head.seq = cpu_to_le64(++peer->tx_seq);
 	list_add_tail(&msg->link, &peer->unacked);
+	peer->unacked_bytes += le32_to_cpu(msg->head.bytes);
 	if (peer->tx_rail && !peer->unsent)
 		peer->unsent = msg;
 	spin_unlock(&peer->lock);
@@ -139,6 +145,7 @@ void kvx_peer_acked(struct kvx_peer *peer, u64 ack)
 			break;
 		peer->tx_acked = le64_to_cpu(msg->head.seq);
 		list_del_init(&msg->link);
+		peer->unacked_bytes -= le32_to_cpu(msg->head.bytes);
 		msg->acked = true;
 		if (!msg->rail)
 			kvx_msg_free(msg);

@@ -132,6 +132,7 @@ struct kvx_address {
  * @tx_seq: the number of the last frame
  * @tx_acked: of the last one that the other has taken
  * @unacked: frames that the other has not taken, in order
+ * @unacked_bytes: how long they are together
  * @unsent: the first of those that has not been sent by @tx_rail; NULL for none
  * @rx_seq: the number of the last frame that was taken
  * @rx_lock: held while one is taken
@@ -175,6 +176,7 @@ struct kvx_peer {
 	u64 tx_seq;
 	u64 tx_acked;
 	struct list_head unacked;
+	u64 unacked_bytes;
 	struct kvx_msg *unsent;
 	u64 rx_seq;
 	struct mutex rx_lock;		/* see above */
