@@ -17,7 +17,8 @@
 
 /* How much is granted, see victim.h. */
 #ifndef VICTIM_GRANTS
-#define VICTIM_GRANTS	3
+#define VICTIM_GRANTS	4
+#define WIDE		3
 #endif
 
 #define FOE_RECVS	64
@@ -64,13 +65,17 @@ struct told {
 		uint32_t layout;
 		unsigned char key[KVXFER_KEY_BYTES];
 	} grants[VICTIM_GRANTS];
+	/* One of them as programs are told. */
+	unsigned char blob[4096];
+	uint64_t blob_bytes;
 };
 
 static struct told told;
 
-/* What it calls itself, and its address; 0: each time another, and any. */
+/* What it calls itself; 0: each time another. */
 static uint64_t foe_name;
-static uint32_t foe_address;
+/* From where it asks; without a family: from wherever it is. */
+static struct sockaddr_in foe_src;
 
 static struct {
 	struct kvx_wire_greeting greeting;
@@ -122,10 +127,23 @@ static inline int foe_event(struct foe_link *link, int ms)
 	return what;
 }
 
+/* From now on it asks from another address of its node's; 0: from the first. */
+static inline void foe_come_from(int host)
+{
+	memset(&foe_src, 0, sizeof(foe_src));
+	if (!host)
+		return;
+	shell("ip addr replace 10.77.0.%d/32 dev $KVX_LAB_NIC", host);
+	/* The device hears of it a little later. */
+	shell("timeout 30 sh -c 'until grep -q 0a4d:%04x %s; do sleep 0.01; done'", host,
+	      "/sys/class/infiniband/kvx0/ports/1/gids/*");
+	foe_src.sin_family = AF_INET;
+	foe_src.sin_addr.s_addr = htonl(0x0a4d0000 + host);
+}
+
 static inline void foe_link_open(struct foe_link *link)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(19875) };
-	struct sockaddr_in from = { .sin_family = AF_INET };
 	struct ibv_qp_init_attr attr = {
 		.cap = { .max_send_wr = 128, .max_recv_wr = FOE_RECVS, .max_send_sge = 1,
 			 .max_recv_sge = 1 },
@@ -138,8 +156,8 @@ static inline void foe_link_open(struct foe_link *link)
 	CHECK(link->events);
 	fcntl(link->events->fd, F_SETFL, O_NONBLOCK);
 	CHECK_EQ(rdma_create_id(link->events, &link->id, NULL, RDMA_PS_TCP), 0);
-	from.sin_addr.s_addr = htonl(foe_address);
-	CHECK_EQ(rdma_resolve_addr(link->id, foe_address ? (struct sockaddr *)&from : NULL,
+	CHECK_EQ(rdma_resolve_addr(link->id,
+				   foe_src.sin_family ? (struct sockaddr *)&foe_src : NULL,
 				   (struct sockaddr *)&to, 5000), 0);
 	CHECK_EQ(foe_event(link, FOE_PATIENCE), RDMA_CM_EVENT_ADDR_RESOLVED);
 	CHECK_EQ(rdma_resolve_route(link->id, 5000), 0);

@@ -327,7 +327,7 @@ TEST(what_is_not_there_is_not_given)
  */
 
 /* They go without a look at what comes, as long as any are taken: how many were. */
-static uint32_t flood(uint32_t most)
+static uint32_t flood(uint32_t most, int grant, uint8_t wrong)
 {
 	struct foe_link *link = &foe.links[0];
 	struct ibv_sge sge = { .length = sizeof(struct kvx_wire_attach), .lkey = foe.mr->lkey };
@@ -341,7 +341,7 @@ static uint32_t flood(uint32_t most)
 
 	while (nr < most && !link->cut) {
 		if (out < 32) {
-			foe_frame_attach(nr, BOTH)->attach.key[1] ^= 1;
+			foe_frame_attach(nr, grant)->attach.key[1] ^= wrong;
 			foe.out->head.credits = 0;
 			sge.addr = (uintptr_t)foe.data + nr % room * each;
 			memcpy(foe.data + nr % room * each, foe.out, each);
@@ -369,7 +369,7 @@ static void flood_it(void)
 
 	foe_ready();
 	foe.miser = true;
-	nr = flood(most);
+	nr = flood(most, BOTH, 1);
 	CHECK(nr > 1000);
 	if (most > 65536) {
 		foe_cut("a flood");
@@ -387,9 +387,26 @@ static void flood_it(void)
 	foe_end();
 }
 
+/* The same by what is long: then it is less that is kept. */
+static void flood_it_by_bytes(void)
+{
+	/* Each is answered by five frames that are full or nearly so, and two others. */
+	const uint32_t most = 65536 / 7;
+
+	foe_ready();
+	foe.miser = true;
+	CHECK(flood(most, WIDE, 0) < most);
+	foe_cut("a flood of bytes");
+}
+
 TEST(who_does_not_listen_is_cut_off)
 {
 	under_attack(flood_it, NULL);
+}
+
+TEST(who_does_not_listen_to_much_is_cut_off)
+{
+	under_attack(flood_it_by_bytes, NULL);
 }
 
 static void be_impatient(void)

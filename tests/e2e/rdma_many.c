@@ -15,6 +15,7 @@
 #define PEERS	8
 /* One for all, one that is not used here, and one for each. */
 #define VICTIM_GRANTS	(2 + PEERS)
+#define WIDE		-1
 #include <sys/ioctl.h>
 
 #include "netlink.h"
@@ -228,7 +229,8 @@ static void talk(void)
 
 static void come(void)
 {
-	foe_address = FIRST_ADDRESS + me;
+	foe_src.sin_family = AF_INET;
+	foe_src.sin_addr.s_addr = htonl(FIRST_ADDRESS + me);
 	foe_name = name_of(me, generation);
 	foe_ready();
 	shared = foe_attach(1, BOTH);

@@ -11,7 +11,7 @@
 #define GRANTED		200
 #define BLOCK_BYTES	(4 * 4096)
 
-/* There may be more of the last kind: VICTIM_GRANTS in all. */
+/* There may be more of the last kind: VICTIM_GRANTS in all, and then none that is wide. */
 enum { BOTH, READ_ONLY, OTHER };
 
 static const uint32_t ids[] = { 0, 9, 100, 255 };
@@ -84,15 +84,24 @@ static inline void settle_to(const struct resources *was, bool mrs)
 
 static inline void victim_opens(void)
 {
-	const struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
 	struct kvx_grant_opts opts = KVX_GRANT_OPTS_INIT;
+	size_t bytes;
+	void *data;
 
 	victim.agent = open_agent();
 	told.worker_id = query(victim.agent).worker_id;
 	told.epoch = query(victim.agent).epoch;
 	for (int g = 0; g < VICTIM_GRANTS; g++) {
+		/* What is to be told of this one is long. */
+		if (g == WIDE) {
+			config.num_layers = 2048;
+			config.page_size = 1;
+			config.inner_dim = 1;
+		}
 		victim.sides[g] = make_side(victim.agent, KERNEL, config);
-		fill(&victim.sides[g], 10 + g, 0xa0);
+		if (g != WIDE)
+			fill(&victim.sides[g], 10 + g, 0xa0);
 		opts.rights = g == READ_ONLY ? KVX_GRANT_READ : KVX_GRANT_READ | KVX_GRANT_WRITE;
 		opts.first_block = FIRST;
 		opts.nr_blocks = GRANTED;
@@ -100,6 +109,11 @@ static inline void victim_opens(void)
 		told.grants[g].layout = kvx_handle_layout_id(victim.sides[g].handle);
 		memcpy(told.grants[g].key, victim.grants[g].key, KVXFER_KEY_BYTES);
 	}
+	OK(kvx_export_metadata(victim.agent, &victim.grants[BOTH], 1, &data, &bytes));
+	CHECK(bytes <= sizeof(told.blob));
+	memcpy(told.blob, data, bytes);
+	told.blob_bytes = bytes;
+	free(data);
 	tell(&told, sizeof(told));
 }
 
