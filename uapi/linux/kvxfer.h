@@ -1340,7 +1340,8 @@ struct kvxfer_address {
  * @KVXFER_REFUSAL_YOURS: both asked at once, and the other one's connection is to be
  * @KVXFER_REFUSAL_BUSY: what was there before is not gone yet
  * @KVXFER_REFUSAL_LANE: there is no such lane
- * @KVXFER_REFUSAL_RESOURCES: there is no memory, or no room for another node
+ * @KVXFER_REFUSAL_RESOURCES: there is no memory, or no room for another node, or too many ask at
+ *	once
  * @KVXFER_REFUSAL_LEAVING: the node goes away
  * @KVXFER_REFUSAL_DOWN: an administrator does not want the connection
  * @KVXFER_REFUSAL_KEY: the cluster keys of both are not the same
