@@ -180,23 +180,23 @@ static bool __kvx_rail_met_other(const struct kvx_rail *rail)
 }
 
 /*
- * Is another node wherever it was to be? Where it has been met before, that means that it is no
- * more; where it was only said to be, perhaps somebody was wrong.
+ * Is another node where it was to be, and nobody anywhere else? Where it has been met before, that
+ * means that it is no more; where it was only said to be, perhaps somebody was wrong.
  */
 static bool __kvx_peer_is_lost(struct kvx_peer *peer, bool proven)
 {
 	const struct kvx_address *address;
-	bool lost = true;
-	u32 asked = 0;
+	bool lost = true, any = false, met;
 
 	lockdep_assert_held(&peer->lock);
 	for (address = peer->addresses; address < kvx_addresses_end(peer); address++) {
 		if (!address->addr.ss_family || address->passive)
 			continue;
-		asked++;
-		lost &= address->other_node && !address->rail && (!proven || address->proven);
+		met = address->other_node && (!proven || address->proven);
+		any |= met;
+		lost &= met || address->attempts;
 	}
-	return lost && asked && !peer->nr_ready;
+	return lost && any && !peer->nr_ready;
 }
 
 /**
