@@ -304,7 +304,8 @@ static void kvx_copy_stop(struct kvx_job *job)
 	u32 i, stopped = 0;
 
 	spin_lock(&kvx_copy_lock);
-	for (i = 0; i < copy->nr; i++) {
+	/* It may have ended, and run anew: then it is not what was to stop. */
+	for (i = 0; i < copy->nr && READ_ONCE(copy->job.stop); i++) {
 		if (list_empty(&copy->parts[i].link))
 			continue;
 		__kvx_copy_dequeue(&copy->parts[i]);
