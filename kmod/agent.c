@@ -100,6 +100,7 @@ struct kvx_agent *kvx_agent_open(void)
 	mutex_init(&agent->imports_lock);
 	xa_init_flags(&agent->xfers, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	kvx_notes_init(&agent->notes);
+	kvx_messages_init(&agent->messages);
 	kvx_copy_queue_init(&agent->copies);
 	kvx_agent_name_from_task(agent->name);
 	agent->pid = get_pid(task_tgid(current));
@@ -143,6 +144,7 @@ static void kvx_agent_free(struct kref *ref)
 	struct kvx_agent *agent = container_of(ref, struct kvx_agent, ref);
 
 	kvx_states_free(agent);
+	xa_destroy(&agent->messages.boxes);
 	put_pid(agent->pid);
 	mutex_destroy(&agent->imports_lock);
 	kfree(agent);
@@ -174,6 +176,7 @@ void kvx_agent_close(struct kvx_agent *agent)
 	kvx_agents_count--;
 	mutex_unlock(&kvx_agents_lock);
 	kvx_notes_close(agent);
+	kvx_messages_close(agent);
 	kvx_xfers_drop(agent);
 	kvx_imports_drop(agent);
 	kvx_connects_drop(agent);
@@ -199,7 +202,7 @@ int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd)
 	cmd->out_features = KVXFER_FEATURE_AGENT | KVXFER_FEATURE_POOL |
 			    KVXFER_FEATURE_DMABUF | KVXFER_FEATURE_LAYOUT |
 			    KVXFER_FEATURE_XFER | KVXFER_FEATURE_GRANT | KVXFER_FEATURE_NOTE |
-			    KVXFER_FEATURE_RDMA;
+			    KVXFER_FEATURE_RDMA | KVXFER_FEATURE_MSG;
 	cmd->out_boot_id = kvx_boot_id;
 	cmd->out_epoch = agent->epoch;
 	cmd->out_agent_id = agent->id;

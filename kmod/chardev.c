@@ -82,6 +82,7 @@ union kvx_cmd {
 	struct kvxfer_layout_forget layout_forget;
 	struct kvxfer_node_addresses node_addresses;
 	struct kvxfer_peer_connect peer_connect;
+	struct kvxfer_msg msg;
 	struct kvxfer_note_send note_send;
 	struct {
 		struct kvxfer_note_recv cmd;
@@ -244,6 +245,16 @@ static int kvx_op_peer_connect(struct kvx_agent *agent, union kvx_cmd *cmd)
 	return kvx_agent_connect(agent, &cmd->peer_connect);
 }
 
+static int kvx_op_msg_send(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_msg_send(agent, &cmd->msg);
+}
+
+static int kvx_op_msg_recv(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	return kvx_msg_recv(agent, &cmd->msg);
+}
+
 static int kvx_op_note_send(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	return kvx_note_send(agent, &cmd->note_send);
@@ -328,6 +339,11 @@ static void kvx_undo_layout_register(struct kvx_agent *agent, union kvx_cmd *cmd
 static void kvx_undo_xfer(struct kvx_agent *agent, union kvx_cmd *cmd)
 {
 	kvx_xfer_undo(agent, cmd->xfer_prep.out_xfer);
+}
+
+static void kvx_undo_msg(struct kvx_agent *agent, union kvx_cmd *cmd)
+{
+	kvx_xfer_undo(agent, cmd->msg.out_xfer);
 }
 
 static void kvx_undo_grant(struct kvx_agent *agent, union kvx_cmd *cmd)
@@ -524,6 +540,22 @@ static const struct kvx_op kvx_ops[] = {
 		.min = offsetofend(struct kvxfer_peer_connect, reserved),
 		.flags = KVXFER_PEER_CONNECT_NOWAIT,
 		.handler = kvx_op_peer_connect,
+	},
+	[_IOC_NR(KVXFER_IOC_MSG_SEND)] = {
+		.size = sizeof(struct kvxfer_msg),
+		.min = offsetofend(struct kvxfer_msg, out_result),
+		.flags = KVXFER_XFER_WAIT | KVXFER_XFER_ONCE,
+		.out = true,
+		.handler = kvx_op_msg_send,
+		.undo = kvx_undo_msg,
+	},
+	[_IOC_NR(KVXFER_IOC_MSG_RECV)] = {
+		.size = sizeof(struct kvxfer_msg),
+		.min = offsetofend(struct kvxfer_msg, out_result),
+		.flags = KVXFER_XFER_WAIT | KVXFER_XFER_ONCE,
+		.out = true,
+		.handler = kvx_op_msg_recv,
+		.undo = kvx_undo_msg,
 	},
 	[_IOC_NR(KVXFER_IOC_NOTE_SEND)] = {
 		.size = sizeof(struct kvxfer_note_send),

@@ -174,9 +174,11 @@ static inline __u64 kvx_entry_base(const struct kvx_shape *shape, const struct k
 }
 
 /* How much room kvx_shape_init() wants to look for ids that come twice: a power of two of words. */
+#define KVX_SHAPE_SCRATCH_MIN	32
+
 static inline __u32 kvx_shape_scratch(__u32 nr_dst)
 {
-	__u32 words = 16;
+	__u32 words = KVX_SHAPE_SCRATCH_MIN / 2;
 
 	while (words < nr_dst && words < KVX_IDS_MAX)
 		words *= 2;

@@ -19,6 +19,7 @@
 #include "peer.h"
 #include "remote.h"
 #include "serve.h"
+#include "share.h"
 #include "xfer.h"
 
 static void kvx_grant_free(struct kref *ref)
@@ -71,7 +72,15 @@ void kvx_grant_put(struct kvx_grant *grant)
 		kref_put(&grant->ref, kvx_grant_free);
 }
 
-static bool kvx_key_is(const struct kvx_grant *grant, const u8 *key)
+/**
+ * kvx_grant_key_is() - is it the key of a grant?
+ * @grant: the grant
+ * @key: what somebody says it is
+ *
+ * Context: any.
+ * Return: true when it is.
+ */
+bool kvx_grant_key_is(const struct kvx_grant *grant, const u8 *key)
 {
 	u64 words[2];
 
@@ -94,7 +103,7 @@ struct kvx_grant *kvx_grant_find(struct kvx_registered *reg, const u8 *key)
 
 	spin_lock(&reg->grants_lock);
 	list_for_each_entry(grant, &reg->grants, link)
-		if (kvx_key_is(grant, key))
+		if (kvx_grant_key_is(grant, key))
 			found = grant;
 	if (found)
 		kref_get(&found->ref);
@@ -135,7 +144,7 @@ void kvx_grants_close(struct kvx_registered *reg)
 		list_del_init(&grant->link);
 		reg->nr_grants--;
 		spin_unlock(&reg->grants_lock);
-		kvx_serve_cut(grant);
+		kvx_serve_cut(grant, true);
 		kvx_grant_put(grant);
 		spin_lock(&reg->grants_lock);
 	}
@@ -296,7 +305,7 @@ int kvx_revoke(struct kvx_agent *agent, struct kvxfer_revoke *cmd)
 	}
 	kvx_gate_close(&grant->gate);
 	kvx_xfers_cut(&grant->gate);
-	kvx_serve_cut(grant);
+	kvx_serve_cut(grant, true);
 	/* Until it is quiet it stays in the list, so that this can be repeated. */
 	if (kvx_gate_wait(&grant->gate))
 		err = kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED, 0);

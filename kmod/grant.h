@@ -42,6 +42,7 @@ struct kvx_grant {
 void kvx_grant_put(struct kvx_grant *grant);
 struct kvx_grant *kvx_grant_new(struct kvx_registered *reg, u32 rights, u32 first, u32 end,
 				u64 expires_ns);
+bool kvx_grant_key_is(const struct kvx_grant *grant, const u8 *key);
 struct kvx_grant *kvx_grant_find(struct kvx_registered *reg, const u8 *key);
 void kvx_grants_close(struct kvx_registered *reg);
 struct kvx_grant *kvx_import_find(struct kvx_agent *agent, u64 worker_id, u64 rest, int *err);

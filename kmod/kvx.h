@@ -70,6 +70,18 @@
  *	An agent's completions; its notes; what transfers took. None is taken inside another of
  *	these. Process context only.
  *
+ * kvx_messages.lock (spinlock, message.c)
+ *	What waits in an agent's mailboxes, and what has met. The xa_lock of the mailboxes is
+ *	inside. Process context only.
+ *
+ * kvx_await_lock (spinlock, message_recv.c)
+ *	Room for messages, by whose messages it waits for. Nothing is taken inside. Process context
+ *	only.
+ *
+ * xa_lock of struct kvx_peer.sends and .offers (spinlocks, message_far.c)
+ *	Messages to a peer and from it, until they have ended. Nothing is taken inside. Process
+ *	context only.
+ *
  * kvx_copy_lock (spinlock, copy.c), kvx_copy_part.lock (spinlock, copy.c)
  *	Which copies wait for a CPU; the bytes that one CPU writes. Neither is taken inside another
  *	lock of ours. Process context only.
@@ -127,6 +139,14 @@
  * struct kvx_note
  *	Has one owner at a time, and holds its sender and its receiver.
  *
+ * struct kvx_message
+ *	Is a part of its transfer. It holds the other agent or its peer, and while it runs what it
+ *	has met.
+ *
+ * struct kvx_offer
+ *	A message, as its receiver has it. A kref: of whoever is to end it, of its sender and of
+ *	what it has met. It holds its receiver, and the peer that it came from.
+ *
  * struct kvx_export
  *	Lives as long as its dma-buf, and holds its pool.
  */
@@ -143,6 +163,7 @@
 #include <linux/kvxfer.h>
 
 #include "copy.h"
+#include "message.h"
 #include "note.h"
 
 struct kvx_ring;
@@ -174,6 +195,7 @@ struct pid;
  * @states: pages of the transfers' states, as they are shown; see ring.c
  * @ring: its completions; set once
  * @notes: that have come, and how many of its own are on their way
+ * @messages: that others send it
  * @copies: its copies that wait for a CPU
  * @wait: where poll and XFER_WAIT sleep
  */
@@ -199,6 +221,7 @@ struct kvx_agent {
 	unsigned long states[KVXFER_XFERS_MAX * sizeof(u32) / PAGE_SIZE];
 	struct kvx_ring *ring;
 	struct kvx_notes notes;
+	struct kvx_messages messages;
 	struct kvx_copy_queue copies;
 	wait_queue_head_t wait;
 };

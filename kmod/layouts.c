@@ -23,6 +23,9 @@
 
 #define KVX_LAYOUT_ID_MAX	((1U << KVXFER_LAYOUT_ID_BITS) - 1)
 
+/* What a range is counted by: the same on all nodes, and no page is smaller. */
+#define KVX_RANGE_GRAIN		4096
+
 static void kvx_layout_let_go(struct kvx_registered *reg)
 {
 	u32 i;
@@ -129,6 +132,82 @@ struct kvx_registered *kvx_layout_new_remote(struct kvx_remote *remote,
 err_free:
 	kfree(reg);
 	return NULL;
+}
+
+/* What every layout begins with. */
+static struct kvx_registered *kvx_layout_new(void)
+{
+	struct kvx_registered *reg = kzalloc(sizeof(*reg), GFP_KERNEL_ACCOUNT);
+
+	if (!reg)
+		return NULL;
+	kref_init(&reg->ref);
+	kvx_gate_init(&reg->gate, kvx_layout_quiet);
+	spin_lock_init(&reg->grants_lock);
+	INIT_LIST_HEAD(&reg->grants);
+	return reg;
+}
+
+/**
+ * kvx_layout_new_range() - the pages that bytes of a pool are in, as one block
+ * @agent: whose pool
+ * @handle: the pool's number in it
+ * @offset: the first byte
+ * @bytes: how many
+ * @hdr: where a refusal is noted
+ *
+ * Context: process, may sleep.
+ * Return: the layout, which nobody finds by an id; or ERR_PTR.
+ */
+struct kvx_registered *kvx_layout_new_range(struct kvx_agent *agent, u32 handle, u64 offset,
+					    u64 bytes, struct kvxfer_hdr *hdr)
+{
+	struct kvx_geometry geo = {
+		.num_blocks = 1, .num_layers = 1, .outer_dim = 1, .inner_dim = KVX_RANGE_GRAIN,
+		.dtype_width = 1, .alignment = 1, .format = KVXFER_FORMAT_OPAQUE,
+	};
+	struct kvx_registered *reg = kvx_layout_new();
+	const u64 start = round_down(offset, PAGE_SIZE);
+	struct kvx_pool *pool;
+	u32 index;
+	u64 end;
+	int err;
+
+	if (!reg)
+		return ERR_PTR(-ENOMEM);
+	err = -ENOMEM;
+	reg->pools = kvmalloc(sizeof(*reg->pools), GFP_KERNEL_ACCOUNT);
+	reg->layout.base = kvmalloc(sizeof(*reg->layout.base), GFP_KERNEL_ACCOUNT);
+	if (!reg->pools || !reg->layout.base)
+		goto err_put;
+	pool = kvx_pool_get(agent, handle, &reg->write);
+	if (!pool) {
+		err = kvx_refuse(hdr, -ENOENT, KVXFER_REASON_POOL_UNKNOWN, handle);
+		goto err_put;
+	}
+	atomic_inc(&pool->layouts);
+	reg->pools[reg->nr_pools++] = pool;
+	if (pool->dmabuf) {
+		err = kvx_refuse(hdr, -EOPNOTSUPP, KVXFER_REASON_POOL_KIND, KVXFER_POOL_DMABUF);
+		goto err_put;
+	}
+	if (!bytes || check_add_overflow(offset, bytes, &end) || end > pool->bytes ||
+	    (round_up(end, PAGE_SIZE) - start) / KVX_RANGE_GRAIN > U32_MAX) {
+		err = kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MSG_RANGE, offset < pool->bytes);
+		goto err_put;
+	}
+	geo.page_size = (round_up(end, PAGE_SIZE) - start) / KVX_RANGE_GRAIN;
+	reg->kind = KVXFER_LAYOUT_CONTIGUOUS;
+	err = -EINVAL;
+	if (WARN_ON_ONCE(kvx_layout_init(&reg->layout, &geo) ||
+			 kvx_layout_bases(&reg->layout, reg->kind,
+					  &(const u64){ kvx_place(0, start) }, 1, 0, &index)))
+		goto err_put;
+	return reg;
+
+err_put:
+	kvx_layout_put(reg);
+	return ERR_PTR(err);
 }
 
 /* The number of the pool of @base among those that @reg has; it is added if it is new. */
@@ -292,13 +371,9 @@ int kvx_layout_register(struct kvx_agent *agent, struct kvxfer_layout_register *
 	struct kvx_registered *reg;
 	int err, id;
 
-	reg = kzalloc(sizeof(*reg), GFP_KERNEL_ACCOUNT);
+	reg = kvx_layout_new();
 	if (!reg)
 		return -ENOMEM;
-	kref_init(&reg->ref);
-	kvx_gate_init(&reg->gate, kvx_layout_quiet);
-	spin_lock_init(&reg->grants_lock);
-	INIT_LIST_HEAD(&reg->grants);
 	err = kvx_layout_take(reg, cmd);
 	if (!err)
 		err = kvx_layout_make(agent, reg, cmd);

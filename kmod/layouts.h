@@ -57,6 +57,8 @@ void kvx_layout_put(struct kvx_registered *reg);
 struct kvx_registered *kvx_layout_new_remote(struct kvx_remote *remote,
 					     const struct kvx_geometry *geo, u32 kind,
 					     u64 stride, u32 *reason);
+struct kvx_registered *kvx_layout_new_range(struct kvx_agent *agent, u32 handle, u64 offset,
+					    u64 bytes, struct kvxfer_hdr *hdr);
 void kvx_layout_registered(struct kvx_agent *agent, struct kvx_registered *reg);
 void kvx_layout_undo(struct kvx_agent *agent, struct kvx_registered *reg);
 void kvx_layouts_drop(struct kvx_agent *agent);

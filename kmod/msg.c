@@ -193,6 +193,12 @@ static bool kvx_peer_take(struct kvx_rail *rail, const void *frame)
 		return kvx_note_came(peer, frame);
 	case KVX_FRAME_NOTE_DONE:
 		return kvx_note_was_taken(peer, frame);
+	case KVX_FRAME_OFFER:
+		return kvx_offer_came(peer, frame);
+	case KVX_FRAME_WITHDRAW:
+		return kvx_offer_withdrawn(peer, frame);
+	case KVX_FRAME_TAKEN:
+		return kvx_send_taken(peer, frame);
 	default:
 		return false;
 	}

@@ -40,6 +40,8 @@ static void kvx_peer_free(struct kref *ref)
 		kvx_msg_free(msg);
 	xa_destroy(&peer->remotes);
 	xa_destroy(&peer->served);
+	xa_destroy(&peer->sends);
+	xa_destroy(&peer->offers);
 	mutex_destroy(&peer->rx_lock);
 	kfree(peer);
 }
@@ -131,6 +133,9 @@ static struct kvx_peer *kvx_peer_new(u64 boot_id)
 	INIT_DELAYED_WORK(&peer->connect, kvx_peer_connect);
 	xa_init_flags(&peer->remotes, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	xa_init(&peer->served);
+	xa_init_flags(&peer->sends, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
+	xa_init(&peer->offers);
+	INIT_LIST_HEAD(&peer->awaited);
 	INIT_LIST_HEAD(&peer->notes);
 	spin_lock_init(&peer->flow_lock);
 	INIT_LIST_HEAD(&peer->flows[0]);
@@ -550,6 +555,7 @@ void kvx_peer_gone(struct kvx_peer *peer, int error)
 	kvx_remotes_gone(peer, error);
 	kvx_serves_gone(peer);
 	kvx_notes_gone(peer);
+	kvx_messages_gone(peer, error);
 	/* What a node did that is no more is over. */
 	kvx_fences_gone(peer, error == -ESTALE);
 	kvx_flows_kick(peer);

@@ -55,6 +55,8 @@ struct kvx_rail;
  * @id: the same
  * @note: the same
  * @note_done: the same
+ * @offer: the same
+ * @taken: the same
  */
 struct kvx_msg {
 	struct list_head link;
@@ -79,6 +81,8 @@ struct kvx_msg {
 		struct kvx_wire_id id;
 		struct kvx_wire_note note;
 		struct kvx_wire_note_done note_done;
+		struct kvx_wire_offer offer;
+		struct kvx_wire_taken taken;
 	};
 };
 
@@ -145,6 +149,11 @@ struct kvx_address {
  * @notes: notes that it has not said to have been received, by their serials; under @lock
  * @note_serial: the last one; under @lock
  * @notes_in: how many of its notes our agents have not received; under @lock
+ * @sends: messages to its agents that it has not said to have been taken, by their serials
+ * @send_next: the next serial
+ * @offers: messages of its agents that ours have not taken, by its serials
+ * @nr_offers: how many; under the lock of @offers
+ * @awaited: room for messages of its agents; see message.c
  * @flow_lock: for what follows
  * @kicks: how often something came that may have been waited for
  * @flows: what wants to be sent: reads, and writes
@@ -189,6 +198,11 @@ struct kvx_peer {
 	struct list_head notes;
 	u64 note_serial;
 	u32 notes_in;
+	struct xarray sends;
+	u32 send_next;
+	struct xarray offers;
+	u32 nr_offers;
+	struct list_head awaited;
 	spinlock_t flow_lock;		/* see above */
 	u32 kicks;
 	struct list_head flows[2];

@@ -44,6 +44,9 @@ static const struct {
 	[KVX_FRAME_QUIESCE]	= { sizeof(struct kvx_wire_quiesce), false, true },
 	[KVX_FRAME_QUIESCED]	= { sizeof(struct kvx_wire_quiesced), false, true },
 	[KVX_FRAME_NOTE_DONE]	= { sizeof(struct kvx_wire_note_done), false, true },
+	[KVX_FRAME_OFFER]	= { sizeof(struct kvx_wire_offer), false, true },
+	[KVX_FRAME_WITHDRAW]	= { sizeof(struct kvx_wire_id), false, true },
+	[KVX_FRAME_TAKEN]	= { sizeof(struct kvx_wire_taken), false, true },
 };
 
 /**
@@ -140,6 +143,8 @@ static enum kvx_frame_error kvx_check_body(const void *frame, __u32 type, __u32 
 	const struct kvx_wire_refused *refused = frame;
 	const struct kvx_wire_quiesce *quiesce = frame;
 	const struct kvx_wire_attach *attach = frame;
+	const struct kvx_wire_offer *offer = frame;
+	const struct kvx_wire_taken *taken = frame;
 
 	switch (type) {
 	case KVX_FRAME_HELLO:
@@ -149,9 +154,8 @@ static enum kvx_frame_error kvx_check_body(const void *frame, __u32 type, __u32 
 		return !refused->refusal || le32_to_cpu(refused->refusal) > 255 || refused->zero ?
 			       KVX_FRAME_FIELD : KVX_FRAME_OK;
 	case KVX_FRAME_ATTACH:
-		return !le32_to_cpu(attach->layout) ||
-		       le32_to_cpu(attach->layout) >> KVXFER_LAYOUT_ID_BITS ? KVX_FRAME_FIELD :
-									     KVX_FRAME_OK;
+		return le32_to_cpu(attach->layout) >> KVXFER_LAYOUT_ID_BITS ? KVX_FRAME_FIELD :
+									      KVX_FRAME_OK;
 	case KVX_FRAME_ATTACHED:
 		return kvx_check_attached(frame);
 	case KVX_FRAME_TABLE:
@@ -163,6 +167,10 @@ static enum kvx_frame_error kvx_check_body(const void *frame, __u32 type, __u32 
 									  KVX_FRAME_OK;
 	case KVX_FRAME_NOTE:
 		return kvx_check_note(frame, bytes);
+	case KVX_FRAME_OFFER:
+		return !offer->bytes ? KVX_FRAME_FIELD : KVX_FRAME_OK;
+	case KVX_FRAME_TAKEN:
+		return kvx_error_is_sound(taken->error) ? KVX_FRAME_OK : KVX_FRAME_FIELD;
 	default:
 		return KVX_FRAME_OK;
 	}

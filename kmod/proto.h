@@ -94,6 +94,9 @@ struct kvx_wire_greeting {
  * @KVX_FRAME_NOTE_DONE: a note was received, or cannot be
  * @KVX_FRAME_QUIESCE: is a rail that has failed over, so that nothing comes by it any more?
  * @KVX_FRAME_QUIESCED: it is
+ * @KVX_FRAME_OFFER: a message from agent to agent, to be fetched when there is room for it
+ * @KVX_FRAME_WITHDRAW: it is not to be had any more
+ * @KVX_FRAME_TAKEN: it was fetched, or will not be
  * @KVX_FRAME_TYPES: how many there are
  */
 enum kvx_frame_type {
@@ -116,6 +119,9 @@ enum kvx_frame_type {
 	KVX_FRAME_NOTE_DONE	= 17,
 	KVX_FRAME_QUIESCE	= 18,
 	KVX_FRAME_QUIESCED	= 19,
+	KVX_FRAME_OFFER		= 20,
+	KVX_FRAME_WITHDRAW	= 21,
+	KVX_FRAME_TAKEN		= 22,
 	KVX_FRAME_TYPES,
 };
 
@@ -195,7 +201,7 @@ struct kvx_wire_quiesced {
 	__le64 id;
 };
 
-/* @id: by which who asks will speak of it. */
+/* @id: by which who asks will speak of it; @layout: 0 for what a message is in. */
 struct kvx_wire_attach {
 	struct kvx_wire_head head;
 	__le32 id;
@@ -293,6 +299,31 @@ struct kvx_wire_note_done {
 	__le64 serial;
 	__le32 lost;
 	__le32 zero;
+};
+
+/*
+ * @serial: by which both will speak of it; @bytes: how many it has, from @skew on in the one region
+ * of what is attached by @key.
+ */
+struct kvx_wire_offer {
+	struct kvx_wire_head head;
+	__le64 from_worker_id;
+	__le64 from_epoch;
+	__le64 to_worker_id;
+	__le64 to_epoch;
+	__le64 bytes;
+	__le32 serial;
+	__le32 skew;
+	__u8 key[KVXFER_KEY_BYTES];
+};
+
+/* @error: an errno, and why; or 0, and all of it was read. */
+struct kvx_wire_taken {
+	struct kvx_wire_head head;
+	__le32 serial;
+	__le32 error;
+	__le32 reason;
+	__le32 index;
 };
 
 #define KVX_TABLE_WORDS		((KVX_FRAME_MAX - sizeof(struct kvx_wire_table)) / 8)

@@ -14,6 +14,7 @@
 #include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
+#include "message.h"
 #include "peer.h"
 #include "rdma/flow.h"
 #include "rdma/rail.h"
@@ -177,6 +178,29 @@ void kvx_remote_release(struct kvx_remote *remote)
 	kvx_remote_put(remote);
 }
 
+static void kvx_remote_changed(struct kvx_remote *remote)
+{
+	wake_up_all(&remote->peer->wait);
+	spin_lock(&remote->lock);
+	if (remote->watcher)
+		kvx_message_go_on(remote->watcher);
+	spin_unlock(&remote->lock);
+}
+
+/**
+ * kvx_remote_watch() - who is to be told when something about it has changed
+ * @remote: what was asked for
+ * @watcher: the message; NULL for nobody any more
+ *
+ * Context: process.
+ */
+void kvx_remote_watch(struct kvx_remote *remote, struct kvx_message *watcher)
+{
+	spin_lock(&remote->lock);
+	remote->watcher = watcher;
+	spin_unlock(&remote->lock);
+}
+
 /* It ended; whatever goes to it or from it does as well. */
 static void kvx_remote_end(struct kvx_remote *remote, int error, u32 reason)
 {
@@ -196,7 +220,7 @@ static void kvx_remote_end(struct kvx_remote *remote, int error, u32 reason)
 		kvx_xfers_cut(&reg->gate);
 		kvx_layout_put(reg);
 	}
-	wake_up_all(&remote->peer->wait);
+	kvx_remote_changed(remote);
 }
 
 /**
@@ -325,7 +349,7 @@ static bool kvx_remote_known(struct kvx_remote *remote, struct kvx_registered *r
 	/* Those that come later ask by themselves. */
 	for (rail = NULL; (rail = kvx_peer_rail_after(remote->peer, rail));)
 		kvx_remote_want_keys(remote, rail->their_dev);
-	wake_up_all(&remote->peer->wait);
+	kvx_remote_changed(remote);
 	return true;
 }
 
@@ -539,7 +563,7 @@ bool kvx_remote_keys(struct kvx_peer *peer, const void *frame)
 		kvx_remote_want_keys(remote, found->device);
 	if (ok && (found->error || found->got == found->total)) {
 		kvx_flows_kick(peer);
-		wake_up_all(&peer->wait);
+		kvx_remote_changed(remote);
 	}
 	if (found)
 		kvx_keys_put(found);

@@ -73,6 +73,7 @@ struct kvx_keys {
  * @range_bytes: of each
  * @range_start: and where spans are counted from
  * @keys: the keys that have come, or were asked for
+ * @watcher: is queued when something about it has changed; NULL for nobody
  */
 struct kvx_remote {
 	struct kref ref;
@@ -93,10 +94,12 @@ struct kvx_remote {
 	u64 *range_bytes;
 	u64 *range_start;
 	struct list_head keys;
+	struct kvx_message *watcher;
 };
 
 struct kvx_remote *kvx_remote_ask(struct kvx_peer *peer, u64 worker_id, u64 epoch, u32 layout,
 				  const u8 *key);
+void kvx_remote_watch(struct kvx_remote *remote, struct kvx_message *watcher);
 bool kvx_remote_settled(struct kvx_remote *remote);
 struct kvx_grant *kvx_remote_take(struct kvx_remote *remote, int *err, u32 *reason);
 void kvx_remote_forget(struct kvx_remote *remote);

@@ -12,15 +12,16 @@
 #include <linux/errno.h>
 #include <linux/ktime.h>
 #include <linux/slab.h>
-#include <linux/sort.h>
 
 #include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
+#include "message.h"
 #include "peer.h"
 #include "pool.h"
 #include "rdma/rail.h"
 #include "serve.h"
+#include "share.h"
 
 /* What a peer may have, and may have asked of each and not been answered. */
 #define KVX_SERVED_MAX		16384
@@ -28,28 +29,6 @@
 
 /* Who has what is under this; the windows are not. */
 static DEFINE_MUTEX(kvx_serve_lock);
-
-/**
- * struct kvx_share - how a grant is told to peers; constant but for who has it
- * @cut: nobody any more; set under kvx_serve_lock
- * @served: who has it; under kvx_serve_lock
- * @holds: by what keys; under kvx_serve_lock
- * @nr_ranges: how many ranges
- * @ranges: they
- * @bases: where the first granted block of each entry is
- * @expire: when its time is over
- * @grant: which, without a reference
- */
-struct kvx_share {
-	bool cut;
-	struct list_head served;
-	struct list_head holds;
-	u32 nr_ranges;
-	struct kvx_range *ranges;
-	u64 *bases;
-	struct delayed_work expire;
-	struct kvx_grant *grant;
-};
 
 /**
  * struct kvx_hold - the windows by which a peer reaches a grant, however often it has it
@@ -99,138 +78,6 @@ struct kvx_serve_work {
 	u32 device;
 	u32 key;
 };
-
-/*
- * --- shares -------------------------------------------------------------------------------------
- */
-
-/* The bytes of an entry's granted blocks, in its pool. */
-struct kvx_hull {
-	u32 pool;
-	u32 entry;
-	u64 start;
-	u64 end;
-};
-
-static int kvx_hull_compare(const void *pa, const void *pb)
-{
-	const struct kvx_hull *a = pa, *b = pb;
-
-	if (a->pool != b->pool)
-		return a->pool < b->pool ? -1 : 1;
-	if (a->start != b->start)
-		return a->start < b->start ? -1 : 1;
-	return 0;
-}
-
-static void kvx_share_hulls(const struct kvx_grant *grant, struct kvx_hull *hulls)
-{
-	const struct kvx_layout *layout = &grant->reg->layout;
-	u64 first;
-	u32 e;
-
-	for (e = 0; e < layout->nr_entries; e++) {
-		first = kvx_place_offset(layout->base[e]) + grant->first * layout->block_stride;
-		hulls[e] = (struct kvx_hull){
-			.pool = kvx_place_pool(layout->base[e]),
-			.entry = e,
-			.start = round_down(first, PAGE_SIZE),
-			.end = round_up(first + (grant->end - grant->first - 1) *
-					layout->block_stride + layout->region_bytes, PAGE_SIZE),
-		};
-	}
-}
-
-/* Hulls that meet are of one range. */
-static void kvx_share_merge(struct kvx_share *share, struct kvx_hull *hulls)
-{
-	const struct kvx_registered *reg = share->grant->reg;
-	const struct kvx_layout *layout = &reg->layout;
-	struct kvx_range *range = NULL;
-	u32 i, pool = 0;
-	u64 first;
-
-	sort(hulls, layout->nr_entries, sizeof(*hulls), kvx_hull_compare, NULL);
-	for (i = 0; i < layout->nr_entries; i++) {
-		if (!range || hulls[i].pool != pool ||
-		    hulls[i].start > range->start + range->bytes) {
-			range = &share->ranges[share->nr_ranges++];
-			range->pool = reg->pools[hulls[i].pool];
-			range->start = hulls[i].start;
-			pool = hulls[i].pool;
-		}
-		range->bytes = max(range->bytes, hulls[i].end - range->start);
-		first = kvx_place_offset(layout->base[hulls[i].entry]) +
-			share->grant->first * layout->block_stride;
-		share->bases[hulls[i].entry] = kvx_place(share->nr_ranges - 1,
-							 first - range->start);
-	}
-}
-
-static void kvx_share_put(struct kvx_share *share)
-{
-	if (!share)
-		return;
-	kvfree(share->ranges);
-	kvfree(share->bases);
-	kfree(share);
-}
-
-static void __kvx_serve_cut(struct kvx_share *share);
-
-static void kvx_share_expire(struct work_struct *work)
-{
-	struct kvx_share *share = container_of(to_delayed_work(work), struct kvx_share, expire);
-	const u64 now = ktime_get_ns(), then = share->grant->expires_ns;
-
-	if (now < then && !READ_ONCE(share->cut)) {
-		if (!queue_delayed_work(kvx_peer_wq, &share->expire,
-					min_t(u64, nsecs_to_jiffies64(then - now) + 1, 3600 * HZ)))
-			kvx_grant_put(share->grant);
-		return;
-	}
-	__kvx_serve_cut(share);
-	kvx_grant_put(share->grant);
-}
-
-static struct kvx_share *kvx_share_new(struct kvx_grant *grant)
-{
-	const u32 entries = grant->reg->layout.nr_entries;
-	struct kvx_share *share = kzalloc(sizeof(*share), GFP_KERNEL_ACCOUNT);
-	struct kvx_hull *hulls;
-
-	hulls = kvmalloc_array(entries, sizeof(*hulls), GFP_KERNEL);
-	if (!share || !hulls)
-		goto err_free;
-	share->ranges = kvcalloc(entries, sizeof(*share->ranges), GFP_KERNEL_ACCOUNT);
-	share->bases = kvcalloc(entries, sizeof(*share->bases), GFP_KERNEL_ACCOUNT);
-	if (!share->ranges || !share->bases)
-		goto err_free;
-	INIT_LIST_HEAD(&share->served);
-	INIT_LIST_HEAD(&share->holds);
-	INIT_DELAYED_WORK(&share->expire, kvx_share_expire);
-	share->grant = grant;
-	kvx_share_hulls(grant, hulls);
-	kvx_share_merge(share, hulls);
-	kvfree(hulls);
-	return share;
-
-err_free:
-	kvfree(hulls);
-	kvx_share_put(share);
-	return NULL;
-}
-
-/**
- * kvx_share_free() - a grant is no more
- * @grant: which nobody has
- *
- * Context: process, may sleep.
- */
-void kvx_share_free(struct kvx_grant *grant)
-{
-	kvx_share_put(grant->share);
-}
 
 /*
  * --- who has what -------------------------------------------------------------------------------
@@ -349,7 +196,8 @@ static void kvx_served_end(struct kvx_served *served)
 	kvx_served_leave(served);
 }
 
-static void __kvx_serve_cut(struct kvx_share *share)
+/* Nobody has it any more. Unless it may be @used still, nobody is told. */
+static void __kvx_serve_cut(struct kvx_share *share, bool used)
 {
 	struct kvx_served *served, *next;
 	struct kvx_msg *msg;
@@ -364,10 +212,11 @@ static void __kvx_serve_cut(struct kvx_share *share)
 	mutex_unlock(&kvx_serve_lock);
 	list_for_each_entry(served, &out, link)
 		kvx_hold_drop(served->hold);
-	list_for_each_entry(served, &out, link)
-		kvx_peer_end_sending(served->peer);
+	if (used)
+		list_for_each_entry(served, &out, link)
+			kvx_peer_end_sending(served->peer);
 	list_for_each_entry_safe(served, next, &out, link) {
-		msg = kvx_msg_new(KVX_FRAME_REVOKED, sizeof(msg->id));
+		msg = used ? kvx_msg_new(KVX_FRAME_REVOKED, sizeof(msg->id)) : NULL;
 		if (msg) {
 			msg->id.id = cpu_to_le32(served->id);
 			kvx_peer_send(served->peer, msg);
@@ -376,15 +225,31 @@ static void __kvx_serve_cut(struct kvx_share *share)
 	}
 }
 
+static void kvx_share_expire(struct work_struct *work)
+{
+	struct kvx_share *share = container_of(to_delayed_work(work), struct kvx_share, expire);
+	const u64 now = ktime_get_ns(), then = share->grant->expires_ns;
+
+	if (now < then && !READ_ONCE(share->cut)) {
+		if (!queue_delayed_work(kvx_peer_wq, &share->expire,
+					min_t(u64, nsecs_to_jiffies64(then - now) + 1, 3600 * HZ)))
+			kvx_grant_put(share->grant);
+		return;
+	}
+	__kvx_serve_cut(share, true);
+	kvx_grant_put(share->grant);
+}
+
 /**
  * kvx_serve_cut() - nobody has a grant any more
  * @grant: whose gate, or whose layout's, is closed
+ * @used: it may be used still; else whoever had it has said that it does not use it any more
  *
  * When this returns no device lets anybody in by it.
  *
  * Context: process, may sleep.
  */
-void kvx_serve_cut(struct kvx_grant *grant)
+void kvx_serve_cut(struct kvx_grant *grant, bool used)
 {
 	struct kvx_share *share;
 
@@ -394,7 +259,7 @@ void kvx_serve_cut(struct kvx_grant *grant)
 	mutex_unlock(&kvx_serve_lock);
 	if (!share)
 		return;
-	__kvx_serve_cut(share);
+	__kvx_serve_cut(share, used);
 	if (cancel_delayed_work_sync(&share->expire))
 		kvx_grant_put(grant);
 }
@@ -477,7 +342,7 @@ static int __kvx_serve_enter(struct kvx_served *served)
 		goto err_leave_layout;
 	err = -ENOMEM;
 	if (!grant->share) {
-		grant->share = kvx_share_new(grant);
+		grant->share = kvx_share_new(grant, kvx_share_expire);
 		if (!grant->share)
 			goto err_leave;
 		if (grant->expires_ns != U64_MAX) {
@@ -618,7 +483,10 @@ bool kvx_serve_attach(struct kvx_peer *peer, const void *frame)
 	u32 reason = 0;
 	int err;
 
-	grant = kvx_serve_find(ask, &reason);
+	if (ask->layout)
+		grant = kvx_serve_find(ask, &reason);
+	else
+		grant = kvx_send_grant(peer, ask->key, &reason);
 	if (IS_ERR(grant)) {
 		kvx_serve_tell(peer, ask, PTR_ERR(grant), reason);
 		return true;

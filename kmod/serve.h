@@ -15,7 +15,6 @@ bool kvx_serve_keys(struct kvx_peer *peer, const void *frame);
 bool kvx_serve_detach(struct kvx_peer *peer, const void *frame);
 void kvx_serves_gone(struct kvx_peer *peer);
 void kvx_serve_ended(u32 device, u32 key);
-void kvx_serve_cut(struct kvx_grant *grant);
-void kvx_share_free(struct kvx_grant *grant);
+void kvx_serve_cut(struct kvx_grant *grant, bool used);
 
 #endif /* KVX_SERVE_H */

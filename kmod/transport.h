@@ -43,6 +43,7 @@ struct kvx_job {
  * @bytes: how many are where they should be; of one that is quiet
  * @rails: by which rails, as a mask; NULL where there are none
  * @flags: KVXFER_COMPLETION_*; NULL for none
+ * @index: where it went wrong, in the unit that the reason names; NULL for nowhere
  */
 struct kvx_transport_ops {
 	void (*begin)(struct kvx_job *job, const struct kvx_shape *shape);
@@ -50,6 +51,7 @@ struct kvx_transport_ops {
 	u64 (*bytes)(struct kvx_job *job);
 	u32 (*rails)(struct kvx_job *job);
 	u32 (*flags)(struct kvx_job *job);
+	u32 (*index)(struct kvx_job *job);
 };
 
 #endif /* KVX_TRANSPORT_H */

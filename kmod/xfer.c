@@ -24,6 +24,7 @@
 #include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
+#include "message.h"
 #include "pool.h"
 #include "rdma/flow.h"
 #include "ring.h"
@@ -48,6 +49,7 @@ static void kvx_xfer_free(struct kref *ref)
 		kvx_gate_part(&xfer->uses[i]);
 	for (i = 0; i < 2; i++)
 		kvx_grant_put(xfer->grants[i]);
+	kvx_message_free(xfer->message);
 	kvx_flow_free(xfer->flow);
 	kvx_layout_put(xfer->src);
 	kvx_layout_put(xfer->dst);
@@ -191,13 +193,15 @@ static void kvx_xfer_quiet(struct kvx_job *job)
 	xfer->run_note = NULL;
 	result->bytes = xfer->ops->bytes(job);
 	result->rails = xfer->ops->rails ? xfer->ops->rails(job) : 0;
+	result->index = xfer->ops->index ? xfer->ops->index(job) : 0;
 	result->end_ns = ktime_get_ns();
 	result->state = xfer->state;
 	result->error = xfer->error;
 	result->reason = xfer->reason;
 	result->flags = xfer->flags | (xfer->ops->flags ? xfer->ops->flags(job) : 0);
 	trace_kvx_xfer_end(xfer, result);
-	if (xfer->state == KVXFER_XFER_DONE)
+	/* How long another agent makes wait is nobody's cost. */
+	if (xfer->state == KVXFER_XFER_DONE && !xfer->message)
 		kvx_cost_measured(xfer->path, result->bytes, result->end_ns - result->post_ns);
 	once = xfer->once;
 	if (xfer->state == KVXFER_XFER_GONE) {
@@ -393,7 +397,7 @@ static int __kvx_xfer_take(struct kvx_xfer *xfer, struct kvx_note *note,
 	kref_get(&xfer->ref);
 	xfer->error = 0;
 	xfer->reason = 0;
-	xfer->flags = !xfer->flow && xfer->shape.bytes <= KVX_COPY_INLINE ?
+	xfer->flags = !xfer->flow && !xfer->message && xfer->shape.bytes <= KVX_COPY_INLINE ?
 		      KVXFER_COMPLETION_INLINE : 0;
 	xfer->run_note = note;
 	xfer->entry = entry;
@@ -599,13 +603,43 @@ int kvx_xfer_prep(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd)
 	err = kvx_xfer_make(agent, cmd, false, &xfer);
 	if (err)
 		return err;
-	if (cmd->hdr.flags & KVXFER_XFER_POST) {
-		err = kvx_xfer_begin(xfer, NULL, &cmd->hdr);
-		if (err)
-			kvx_xfer_let_go(xfer);
-		else
-			kvx_xfer_report(xfer, &cmd->out_result);
+	if (cmd->hdr.flags & KVXFER_XFER_POST)
+		return kvx_xfer_run(agent, xfer, &cmd->hdr, &cmd->out_result);
+	kvx_xfer_put(xfer);
+	return 0;
+}
+
+/**
+ * kvx_xfer_run() - post what was just made, and wait for its end if the command says so
+ * @agent: whose
+ * @xfer: the transfer, which is released if it cannot be posted, or was waited for; the caller's
+ * reference goes with this call
+ * @hdr: the command's: with XFER_WAIT
+ * @result: set to how it ended, if it has
+ *
+ * Context: process, may sleep, with XFER_WAIT for as long as the transfer takes.
+ * Return: 0 or what XFER_POST promises; -EINTR.
+ */
+int kvx_xfer_run(struct kvx_agent *agent, struct kvx_xfer *xfer, struct kvxfer_hdr *hdr,
+		 struct kvxfer_completion *result)
+{
+	const bool wait = hdr->flags & KVXFER_XFER_WAIT;
+	int err;
+
+	err = kvx_xfer_begin(xfer, NULL, hdr);
+	if (!err && wait &&
+	    wait_event_interruptible(agent->wait, kvx_xfer_has_ended(xfer))) {
+		kvx_xfer_stop(xfer, KVX_XFER_CANCEL, ECANCELED, KVXFER_REASON_XFER_CANCELED);
+		wait_event(agent->wait, kvx_xfer_has_ended(xfer));
 	}
+	if (!err) {
+		kvx_xfer_report(xfer, result);
+		if (wait && result->state == KVXFER_XFER_CANCELED && signal_pending(current))
+			err = kvx_refuse(hdr, -EINTR, KVXFER_REASON_INTERRUPTED,
+					 result->bytes >> 20);
+	}
+	if (err || wait)
+		kvx_xfer_let_go(xfer);
 	kvx_xfer_put(xfer);
 	return err;
 }
@@ -620,30 +654,11 @@ int kvx_xfer_prep(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd)
  */
 int kvx_xfer_exec(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd)
 {
-	const bool wait = cmd->hdr.flags & KVXFER_XFER_WAIT;
 	struct kvx_xfer *xfer;
 	int err;
 
-	err = kvx_xfer_make(agent, cmd, !wait, &xfer);
-	if (err)
-		return err;
-	err = kvx_xfer_begin(xfer, NULL, &cmd->hdr);
-	if (!err && wait &&
-	    wait_event_interruptible(agent->wait, kvx_xfer_has_ended(xfer))) {
-		kvx_xfer_stop(xfer, KVX_XFER_CANCEL, ECANCELED, KVXFER_REASON_XFER_CANCELED);
-		wait_event(agent->wait, kvx_xfer_has_ended(xfer));
-	}
-	if (!err) {
-		kvx_xfer_report(xfer, &cmd->out_result);
-		if (wait && cmd->out_result.state == KVXFER_XFER_CANCELED &&
-		    signal_pending(current))
-			err = kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED,
-					 cmd->out_result.bytes >> 20);
-	}
-	if (err || wait)
-		kvx_xfer_let_go(xfer);
-	kvx_xfer_put(xfer);
-	return err;
+	err = kvx_xfer_make(agent, cmd, !(cmd->hdr.flags & KVXFER_XFER_WAIT), &xfer);
+	return err ?: kvx_xfer_run(agent, xfer, &cmd->hdr, &cmd->out_result);
 }
 
 /**

@@ -16,6 +16,7 @@
 struct kvx_agent;
 struct kvx_flow;
 struct kvx_grant;
+struct kvx_message;
 struct kvx_note;
 struct kvx_registered;
 struct kvx_ring_entry;
@@ -51,6 +52,7 @@ struct kvx_ring_entry;
  * @deadline: what ends a run that takes too long
  * @ops: how its bytes go
  * @job: its run, as the transport knows it; constant
+ * @message: what another agent has to want as well; NULL for none
  * @flow: the run that goes to or from a peer; NULL for none
  * @copy: the run that is made by the CPUs
  */
@@ -81,6 +83,7 @@ struct kvx_xfer {
 	struct delayed_work deadline;
 	const struct kvx_transport_ops *ops;
 	struct kvx_job *job;
+	struct kvx_message *message;
 	struct kvx_flow *flow;
 	struct kvx_copy copy;
 };
@@ -105,7 +108,7 @@ static inline int kvx_xfer_unknown(struct kvxfer_hdr *hdr, u32 index)
 	return kvx_refuse(hdr, -ENOENT, KVXFER_REASON_XFER_UNKNOWN, index);
 }
 
-/* xfer.c, for xfer_prep.c and xfer_wait.c */
+/* xfer.c, for xfer_prep.c, xfer_wait.c and message.c */
 struct kvx_xfer *kvx_xfer_get(struct kvx_agent *agent, u32 id);
 void kvx_xfer_report(struct kvx_xfer *xfer, struct kvxfer_completion *result);
 void kvx_xfer_set_job(struct kvx_xfer *xfer, struct kvx_job *job,
@@ -113,10 +116,14 @@ void kvx_xfer_set_job(struct kvx_xfer *xfer, struct kvx_job *job,
 void kvx_xfer_init(struct kvx_xfer *xfer, struct kvx_agent *agent, u32 parts);
 int kvx_xfer_publish(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr);
 void kvx_xfer_put(struct kvx_xfer *xfer);
+int kvx_xfer_run(struct kvx_agent *agent, struct kvx_xfer *xfer, struct kvxfer_hdr *hdr,
+		 struct kvxfer_completion *result);
 
 /* xfer_prep.c */
 struct kvx_note *kvx_xfer_take_note(struct kvx_agent *agent, struct kvxfer_hdr *hdr,
 				    const struct kvxfer_note_to *to, u32 offset);
+u64 kvx_xfer_timeout(u64 deadline_ns);
+int kvx_xfer_check_path(bool far, u32 path, u32 rails, struct kvxfer_hdr *hdr);
 int kvx_xfer_make(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd, bool once,
 		  struct kvx_xfer **out);
 

@@ -16,6 +16,7 @@
 #include "overlap.h"
 #include "pool.h"
 #include "rdma/flow.h"
+#include "remote.h"
 #include "xfer.h"
 
 /* No state waits for ever: this long at most, if its owner does not say otherwise. */
@@ -264,15 +265,49 @@ out_free:
 	return err;
 }
 
-/* Is there a way between the two that is wanted? */
-static int kvx_xfer_check_path(const struct kvx_registered *src, const struct kvx_registered *dst,
-			       struct kvxfer_xfer_prep *cmd)
+/**
+ * kvx_xfer_timeout() - how long it may take
+ * @deadline_ns: what its owner says; 0 for nothing
+ *
+ * Context: any.
+ * Return: nanoseconds.
+ */
+u64 kvx_xfer_timeout(u64 deadline_ns)
+{
+	return deadline_ns ?: (u64)READ_ONCE(deadline_ms) * NSEC_PER_MSEC;
+}
+
+/**
+ * kvx_xfer_check_path() - is there a way as it is wanted?
+ * @far: to or from another node
+ * @path: &enum kvxfer_path that is wanted
+ * @rails: by which rails only
+ * @hdr: where a refusal is noted
+ *
+ * Context: any.
+ * Return: 0, -EINVAL or -EOPNOTSUPP.
+ */
+int kvx_xfer_check_path(bool far, u32 path, u32 rails, struct kvxfer_hdr *hdr)
+{
+	if (rails >> KVXFER_ADDRESSES_MAX)
+		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_XFER_RAILS, rails);
+	if (path > KVXFER_PATH_RDMA || (far && path == KVXFER_PATH_LOCAL) ||
+	    (!far && (path == KVXFER_PATH_RDMA || rails)))
+		return kvx_refuse(hdr, -EOPNOTSUPP, KVXFER_REASON_XFER_PATH, path);
+	return 0;
+}
+
+static int kvx_xfer_check_way(const struct kvx_registered *src, const struct kvx_registered *dst,
+			      struct kvxfer_xfer_prep *cmd)
 {
 	const bool far = src->remote || dst->remote;
+	int err;
 
-	if ((src->remote && dst->remote) || (far && cmd->path == KVXFER_PATH_LOCAL) ||
-	    (!far && (cmd->path == KVXFER_PATH_RDMA || cmd->rails)))
+	if (src->remote && dst->remote)
 		return kvx_refuse(&cmd->hdr, -EOPNOTSUPP, KVXFER_REASON_XFER_PATH, cmd->path);
+	err = kvx_xfer_check_path(far, cmd->path, cmd->rails, &cmd->hdr);
+	if (err)
+		return err;
 	/* What another driver's memory is to a device only that driver can say. */
 	if (far && (src->dmabufs || dst->dmabufs))
 		return kvx_refuse(&cmd->hdr, -EOPNOTSUPP, KVXFER_REASON_POOL_KIND,
@@ -289,7 +324,7 @@ static int kvx_xfer_approve(struct kvx_shape *shape, struct kvx_registered *src,
 
 	if (!dst->write)
 		return kvx_refuse(&cmd->hdr, -EACCES, KVXFER_REASON_XFER_READONLY, 0);
-	err = kvx_xfer_check_path(src, dst, cmd);
+	err = kvx_xfer_check_way(src, dst, cmd);
 	if (!err)
 		err = kvx_xfer_shape(shape, cmd);
 	if (!err)
@@ -334,11 +369,12 @@ static struct kvx_xfer *kvx_xfer_new(struct kvx_agent *agent, const struct kvx_s
 	if (!xfer)
 		return NULL;
 	if (remote) {
-		flow = kvx_flow_new(remote, dst->remote ? src : dst, dst->remote, rails);
+		flow = kvx_flow_new(remote->peer, dst->remote ? src : dst, dst->remote, rails);
 		if (!flow) {
 			kfree(xfer);
 			return NULL;
 		}
+		kvx_flow_aim(flow, remote);
 	}
 	kvx_xfer_init(xfer, agent, parts);
 	if (flow)
@@ -415,7 +451,7 @@ int kvx_xfer_make(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd, bool on
 		goto err_free;
 	xfer->once = once;
 	xfer->user_data = cmd->user_data;
-	xfer->timeout_ns = cmd->deadline_ns ?: (u64)READ_ONCE(deadline_ms) * NSEC_PER_MSEC;
+	xfer->timeout_ns = kvx_xfer_timeout(cmd->deadline_ns);
 	err = kvx_xfer_join(xfer, &cmd->hdr);
 	if (!err)
 		err = kvx_xfer_publish(xfer, &cmd->hdr);

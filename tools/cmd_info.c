@@ -22,6 +22,7 @@ static const struct {
 	{ KVXFER_FEATURE_GRANT, "grant" },
 	{ KVXFER_FEATURE_NOTE, "note" },
 	{ KVXFER_FEATURE_RDMA, "rdma" },
+	{ KVXFER_FEATURE_MSG, "msg" },
 };
 
 #define NR_FEATURES	ARRAY_SIZE(features)

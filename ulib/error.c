@@ -231,6 +231,19 @@ static const struct {
 		"PEER_REFUSED", "the other node does not want to be connected", NULL },
 	[KVXFER_REASON_PEER_REBOOTED] = {
 		"PEER_REBOOTED", "the other node was started anew since", NULL },
+	[KVXFER_REASON_MSG_AGENT] = {
+		"MSG_AGENT", "no agent here, or imported, has this worker_id and epoch", NULL },
+	[KVXFER_REASON_MSG_RANGE] = {
+		"MSG_RANGE", "the message has no bytes, or lies beyond its pool", NULL },
+	[KVXFER_REASON_MSG_TRUNCATED] = {
+		"MSG_TRUNCATED", "the message is longer than the room for it", ": it has %u KiB" },
+	[KVXFER_REASON_MSG_WITHDRAWN] = {
+		"MSG_WITHDRAWN", "whoever sends the message does not want to any more", NULL },
+	[KVXFER_REASON_MSG_REFUSED] = {
+		"MSG_REFUSED", "whoever was to receive the message does not want to any more",
+		NULL },
+	[KVXFER_REASON_MSG_FULL] = {
+		"MSG_FULL", "too many messages wait at the receiver's node", NULL },
 	[KVXFER_REASON_PEER_CONNECTING] = {
 		"PEER_CONNECTING", "the other node is not connected yet",
 		": the last attempt ended with errno %u" },

@@ -33,6 +33,10 @@ int kvx_command(const struct kvx_agent *agent, unsigned long nr, const char *wha
 /* Undo the mapping of the transfers' states, if there is one. */
 void kvx_unmap_states(struct kvx_agent *agent);
 
+/* What a transfer is to a program: room for it, before the kernel is asked; then what it is. */
+int kvx_xfer_new(struct kvx_agent *agent, struct kvx_xfer **xfer, const char *what);
+void kvx_xfer_made(struct kvx_xfer *xfer, uint32_t id, uint64_t bytes, uint64_t user_data);
+
 /* Fill in how a transfer ended. */
 int kvx_give_result(struct kvx_result *result, const struct kvxfer_completion *from,
 		    const char *what);

@@ -767,6 +767,39 @@ int kvx_note_recv(struct kvx_agent *agent, struct kvx_note *note);
 int kvx_note_recv_all(struct kvx_agent *agent,
 		      void (*each)(const struct kvx_note *note, void *arg), void *arg);
 
+/**
+ * struct kvx_msg_opts - what a message is beside its bytes
+ * @size: sizeof(struct kvx_msg_opts), by KVX_MSG_OPTS_INIT
+ * @epoch: of the other agent; 0: any
+ * @user_data: comes back with the result
+ * @deadline_ns: how long it may take; 0: the default
+ * @path: enum kvx_path
+ * @rails: to receive: by which rails only, as in struct kvx_xfer_opts
+ */
+struct kvx_msg_opts {
+	size_t size;
+	uint64_t epoch;
+	uint64_t user_data;
+	uint64_t deadline_ns;
+	uint32_t path;
+	uint32_t rails;
+};
+
+#define KVX_MSG_OPTS_INIT { sizeof(struct kvx_msg_opts), 0, 0, 0, KVX_PATH_AUTO, 0 }
+
+/*
+ * Send bytes of a pool to the agent of a worker_id, and have room in a pool for what it sends. What
+ * one sends and the other has room for meet in the order of the calls; both end when the bytes are
+ * there, and a result's bytes are the message's length. What comes out is a transfer, to be waited
+ * for, canceled and released as others are, and posted again when it is done.
+ */
+int kvx_msg_send(struct kvx_agent *agent, struct kvx_xfer **xfer, uint64_t worker_id,
+		 const struct kvx_pool *pool, uint64_t offset, uint64_t bytes,
+		 const struct kvx_msg_opts *opts);
+int kvx_msg_recv(struct kvx_agent *agent, struct kvx_xfer **xfer, uint64_t worker_id,
+		 const struct kvx_pool *pool, uint64_t offset, uint64_t bytes,
+		 const struct kvx_msg_opts *opts);
+
 /* Never NULL; good until this thread's next failing call. */
 const struct kvx_error *kvx_last_error(void);
 

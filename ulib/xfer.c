@@ -194,6 +194,29 @@ static int prep_command(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd,
 	return kvx_command(agent, nr, what, &cmd->hdr, sizeof(*cmd));
 }
 
+int kvx_xfer_new(struct kvx_agent *agent, struct kvx_xfer **xfer, const char *what)
+{
+	int err;
+
+	*xfer = NULL;
+	err = map_states(agent);
+	if (err)
+		return err;
+	*xfer = malloc(sizeof(**xfer));
+	if (!*xfer)
+		return kvx_fail(ENOMEM, "%s: no memory", what);
+	(*xfer)->agent = agent;
+	return 0;
+}
+
+void kvx_xfer_made(struct kvx_xfer *xfer, uint32_t id, uint64_t bytes, uint64_t user_data)
+{
+	xfer->id = id;
+	xfer->bytes = bytes;
+	xfer->user_data = user_data;
+	xfer->state = xfer->agent->states + KVXFER_XFER_SLOT(id);
+}
+
 static int make(struct kvx_agent *agent, struct kvx_xfer **out, struct kvx_handle src,
 		const uint32_t *src_ids, size_t nr_src, struct kvx_handle dst,
 		const uint32_t *dst_ids, size_t nr_dst, const struct kvx_xfer_opts *opts,
@@ -204,23 +227,16 @@ static int make(struct kvx_agent *agent, struct kvx_xfer **out, struct kvx_handl
 	int err;
 
 	*out = NULL;
-	err = map_states(agent);
+	err = kvx_xfer_new(agent, &xfer, what);
 	if (err)
 		return err;
-	xfer = malloc(sizeof(*xfer));
-	if (!xfer)
-		return kvx_fail(ENOMEM, "%s: no memory", what);
 	err = prep_command(agent, &cmd, src, src_ids, nr_src, dst, dst_ids, nr_dst, opts,
 			   KVXFER_IOC_XFER_PREP, what);
 	if (err) {
 		free(xfer);
 		return err;
 	}
-	xfer->agent = agent;
-	xfer->id = cmd.out_xfer;
-	xfer->bytes = cmd.out_bytes;
-	xfer->user_data = cmd.user_data;
-	xfer->state = agent->states + KVXFER_XFER_SLOT(xfer->id);
+	kvx_xfer_made(xfer, cmd.out_xfer, cmd.out_bytes, cmd.user_data);
 	*out = xfer;
 	return 0;
 }

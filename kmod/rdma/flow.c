@@ -454,7 +454,10 @@ static void kvx_flow_stuck(struct work_struct *work)
 	spin_lock(&peer->flow_lock);
 	/* What is only being prepared is no peer's fault. */
 	posted = flow->posted;
-	if (posted && flow->running) {
+	if (!kvx_flow_stops(flow)) {
+		/* It runs anew: that it was to stop is over. */
+		posted = 0;
+	} else if (posted && flow->running) {
 		/* Once: those that were made since are not to blame. */
 		cut = !flow->cut;
 		flow->cut = true;
@@ -483,7 +486,7 @@ static void kvx_flow_stop(struct kvx_job *job)
 	spin_lock(&flow->peer->flow_lock);
 	over = __kvx_flow_over(flow);
 	/* Nobody queues it any more once it does not run. */
-	if (!over && flow->running)
+	if (!over && flow->running && kvx_flow_stops(flow))
 		queue_delayed_work(kvx_peer_wq, &flow->stuck, KVX_FLOW_STUCK);
 	spin_unlock(&flow->peer->flow_lock);
 	if (over)
@@ -535,26 +538,25 @@ static int kvx_layout_node(const struct kvx_registered *local)
 
 /**
  * kvx_flow_new() - a run to or from a peer
- * @remote: the peer's layout; the caller holds it and @local for as long as the flow
- * @local: ours
+ * @peer: the peer
+ * @local: our layout; the caller holds it for as long as the flow
  * @write: to the peer
  * @rails: by which rails only; 0 for the nearest
  *
  * Context: process, may sleep.
  * Return: the flow, or NULL.
  */
-struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *local, bool write,
+struct kvx_flow *kvx_flow_new(struct kvx_peer *peer, struct kvx_registered *local, bool write,
 			      u32 rails)
 {
 	struct kvx_flow *flow = kzalloc(sizeof(*flow), GFP_KERNEL_ACCOUNT);
 
 	if (!flow)
 		return NULL;
-	kref_get(&remote->peer->ref);
-	flow->peer = remote->peer;
+	kref_get(&peer->ref);
+	flow->peer = peer;
 	/* Whatever becomes of the import that it came from. */
 	kvx_peer_want_too(flow->peer);
-	flow->remote = remote;
 	flow->local = local;
 	flow->rails = rails;
 	flow->node = kvx_layout_node(local);
@@ -564,6 +566,18 @@ struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *
 	INIT_WORK(&flow->prepare, kvx_flow_prepare);
 	INIT_DELAYED_WORK(&flow->stuck, kvx_flow_stuck);
 	return flow;
+}
+
+/**
+ * kvx_flow_aim() - to or from which layout it goes
+ * @flow: which does not run
+ * @remote: the layout; the caller holds it for as long as the flow runs
+ *
+ * Context: any.
+ */
+void kvx_flow_aim(struct kvx_flow *flow, struct kvx_remote *remote)
+{
+	flow->remote = remote;
 }
 
 /**

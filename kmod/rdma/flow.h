@@ -13,8 +13,9 @@ struct kvx_remote;
 
 extern const struct kvx_transport_ops kvx_flow_ops;
 
-struct kvx_flow *kvx_flow_new(struct kvx_remote *remote, struct kvx_registered *local, bool write,
+struct kvx_flow *kvx_flow_new(struct kvx_peer *peer, struct kvx_registered *local, bool write,
 			      u32 rails);
+void kvx_flow_aim(struct kvx_flow *flow, struct kvx_remote *remote);
 struct kvx_job *kvx_flow_job(struct kvx_flow *flow);
 void kvx_flow_free(struct kvx_flow *flow);
 void kvx_flows_kick(struct kvx_peer *peer);

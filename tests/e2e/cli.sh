@@ -16,7 +16,7 @@ info_is_for_programs()
 {
 	"$kvxfer" info --json >/tmp/info.json
 	cat /tmp/info.json
-	jq -e --arg kernel "$(uname -r)" '.kernel == $kernel and .features == ["agent", "pool", "dmabuf", "layout", "xfer", "grant", "note", "rdma"] and .agents == 1 and
+	jq -e --arg kernel "$(uname -r)" '.kernel == $kernel and .features == ["agent", "pool", "dmabuf", "layout", "xfer", "grant", "note", "rdma", "msg"] and .agents == 1 and
 		.agents_max == 65536 and .abi_version == 1 and .cluster_key == false and (.boot_id | test("^[0-9a-f]{16}$"))' /tmp/info.json
 }
 

@@ -332,6 +332,7 @@ static int share(int a, int b)
 	struct kvxfer_xfer_cancel cancel = { .hdr.size = sizeof(cancel) };
 	struct kvxfer_xfer_release release = { .hdr.size = sizeof(release) };
 	struct kvxfer_note_send send = { .hdr.size = sizeof(send) };
+	struct kvxfer_msg msg = { .hdr.size = sizeof(msg), .bytes = 5000 };
 	char buffer[256];
 	struct kvxfer_note_recv recv = {
 		.hdr.size = sizeof(recv), .buffer = (uintptr_t)buffer, .bytes = sizeof(buffer),
@@ -384,6 +385,16 @@ static int share(int a, int b)
 	TRY(b, KVXFER_IOC_NOTE_SEND, &send);
 	TRY(a, KVXFER_IOC_NOTE_RECV, &recv);
 	CHECK_EQ(recv.out_nr, 3);
+	/* Both ways round; a message that failed ends what it has met. */
+	for (int i = 0; i < 2; i++) {
+		msg.worker_id = prep.dst.worker_id;
+		msg.pool = 1;
+		TRY(a, i ? KVXFER_IOC_MSG_SEND : KVXFER_IOC_MSG_RECV, &msg);
+		msg.worker_id = query.out_worker_id;
+		TRY(b, i ? KVXFER_IOC_MSG_RECV : KVXFER_IOC_MSG_SEND, &msg);
+		if (msg.out_result.error)
+			return msg.out_result.error;
+	}
 	states = mmap(NULL, 4096, PROT_READ, MAP_SHARED, b, KVXFER_MMAP_STATES);
 	if (states == MAP_FAILED)
 		return errno;

@@ -46,6 +46,8 @@ union foe_frame {
 	struct kvx_wire_id id;
 	struct kvx_wire_note note;
 	struct kvx_wire_note_done note_done;
+	struct kvx_wire_offer offer;
+	struct kvx_wire_taken taken;
 	unsigned char bytes[FOE_SLOT];
 };
 

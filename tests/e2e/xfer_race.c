@@ -2,7 +2,8 @@
 /*
  * Threads of two agents that do to each other, at once and to the same numbers, all that can be
  * done: prepare, post, cancel, release, wait, register, unregister, grant, revoke, import, forget,
- * send, receive, and close. Whatever each is told, nothing breaks, and nothing is left.
+ * send and receive notes and messages, and close. Whatever each is told, nothing breaks, and
+ * nothing is left.
  * Time: 200
  */
 #define _GNU_SOURCE
@@ -108,13 +109,29 @@ static void grant(struct thread *t, int a, int slot)
 	memcpy(granted[a][slot].key, cmd.out_key, sizeof(cmd.out_key));
 }
 
+/* Mostly there is a partner; one that does not come is not waited for. */
+static void message(struct thread *t, int a, int slot)
+{
+	static const uint32_t flags[] = { 0, 0, KVXFER_XFER_ONCE, KVXFER_XFER_WAIT };
+	const bool send = rnd(t, 2);
+	struct kvxfer_msg cmd = {
+		.hdr = { sizeof(cmd), flags[rnd(t, ARRAY_SIZE(flags))], 0, 0 },
+		.worker_id = who[rnd(t, 8) ? !a : a].out_worker_id,
+		.offset = rnd(t, 2 * MIB), .bytes = rnd(t, 4) ? rnd(t, 70000) : 2 * MIB,
+		.pool = pools[a], .deadline_ns = 1 + rnd(t, rnd(t, 4) ? 2000000 : 50000),
+	};
+
+	if (run(fds[a], send ? KVXFER_IOC_MSG_SEND : KVXFER_IOC_MSG_RECV, &cmd))
+		xfers[a][slot] = cmd.out_xfer;
+}
+
 static void act(struct thread *t)
 {
 	const int a = rnd(t, AGENTS), other = !a, slot = rnd(t, SLOTS), fd = fds[a];
 	const uint32_t xfer = __atomic_load_n(&xfers[a][slot], __ATOMIC_RELAXED);
 	char buffer[512];
 
-	switch (rnd(t, 16)) {
+	switch (rnd(t, 20)) {
 	case 0:
 	case 1:
 	case 2:
@@ -200,6 +217,12 @@ static void act(struct thread *t)
 		run(fd, KVXFER_IOC_NOTE_SEND, &cmd);
 		break;
 	}
+	case 15:
+	case 16:
+	case 17:
+	case 18:
+		message(t, a, slot);
+		break;
 	default: {
 		struct kvxfer_note_recv cmd = {
 			.hdr.size = sizeof(cmd), .buffer = (uintptr_t)buffer,
@@ -233,6 +256,7 @@ TEST(all_against_each_other)
 		_IOC_NR(KVXFER_IOC_GRANT), _IOC_NR(KVXFER_IOC_REVOKE),
 		_IOC_NR(KVXFER_IOC_LAYOUT_IMPORT), _IOC_NR(KVXFER_IOC_LAYOUT_FORGET),
 		_IOC_NR(KVXFER_IOC_NOTE_SEND), _IOC_NR(KVXFER_IOC_NOTE_RECV),
+		_IOC_NR(KVXFER_IOC_MSG_SEND), _IOC_NR(KVXFER_IOC_MSG_RECV),
 	};
 	struct kvx_agent *agent;
 	struct thread threads[THREADS];

@@ -15,6 +15,8 @@ static union {
 	struct kvx_wire_table table;
 	struct kvx_wire_keys keys;
 	struct kvx_wire_note note;
+	struct kvx_wire_offer offer;
+	struct kvx_wire_taken taken;
 	unsigned char bytes[KVX_FRAME_MAX + 64];
 } frame;
 
@@ -56,6 +58,9 @@ static __u32 make(__u32 type)
 	case KVX_FRAME_NOTE:
 		frame.note.bytes = htole32(33);
 		bytes += 33;
+		break;
+	case KVX_FRAME_OFFER:
+		frame.offer.bytes = htole64(1);
 		break;
 	}
 	frame.head.type = type;
@@ -142,8 +147,9 @@ TEST(what_a_body_may_not_say)
 	REFUSED(REFUSED, frame.refused.zero = htole32(1));
 	REFUSED(QUIESCE, frame.quiesce.asked = htole32(2));
 	REFUSED(QUIESCE, frame.quiesce.zero = htole32(1));
-	REFUSED(ATTACH, frame.attach.layout = 0);
 	REFUSED(ATTACH, frame.attach.layout = htole32(0x10000));
+	REFUSED(OFFER, frame.offer.bytes = 0);
+	REFUSED(TAKEN, frame.taken.error = htole32(4096));
 	REFUSED(ATTACHED, frame.attached.error = htole32(4096));
 	REFUSED(ATTACHED, frame.attached.rights = 0);
 	REFUSED(ATTACHED, frame.attached.rights = htole32(4));

@@ -212,6 +212,14 @@
  * @KVXFER_REASON_XFER_RAILS: there can be no rails of these numbers; @index is the mask
  * @KVXFER_REASON_PEER_CONNECTING: its node is not connected yet; @index is the errno of the last
  *	attempt, or 0
+ * @KVXFER_REASON_MSG_AGENT: no agent that is here or imported has this worker_id and epoch
+ * @KVXFER_REASON_MSG_RANGE: no bytes, or beyond the pool; @index is 0 for the offset, 1 for how
+ *	many
+ * @KVXFER_REASON_MSG_TRUNCATED: of a completion: the message is longer than the room for it; @index
+ *	is how many KiB it has, rounded up
+ * @KVXFER_REASON_MSG_WITHDRAWN: of a completion: whoever sends it does not want to any more
+ * @KVXFER_REASON_MSG_REFUSED: of a completion: whoever was to receive it does not want to any more
+ * @KVXFER_REASON_MSG_FULL: of a completion: so many messages wait at its node that no more can
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -335,6 +343,12 @@ enum kvxfer_reason {
 	KVXFER_REASON_PEER_REBOOTED	= 117,
 	KVXFER_REASON_XFER_RAILS	= 118,
 	KVXFER_REASON_PEER_CONNECTING	= 119,
+	KVXFER_REASON_MSG_AGENT		= 120,
+	KVXFER_REASON_MSG_RANGE		= 121,
+	KVXFER_REASON_MSG_TRUNCATED	= 122,
+	KVXFER_REASON_MSG_WITHDRAWN	= 123,
+	KVXFER_REASON_MSG_REFUSED	= 124,
+	KVXFER_REASON_MSG_FULL		= 125,
 
 	KVXFER_REASON_NR
 };
@@ -362,6 +376,7 @@ struct kvxfer_hdr {
 #define KVXFER_FEATURE_GRANT	(1ULL << 5)	/* GRANT to LAYOUT_FORGET */
 #define KVXFER_FEATURE_NOTE	(1ULL << 6)	/* NOTE_SEND, NOTE_RECV */
 #define KVXFER_FEATURE_RDMA	(1ULL << 7)	/* other nodes; NODE_ADDRESSES, PEER_CONNECT */
+#define KVXFER_FEATURE_MSG	(1ULL << 8)	/* MSG_SEND, MSG_RECV */
 
 /**
  * struct kvxfer_query - ioctl(KVXFER_IOC_QUERY): this kernel, and the agent that asks
@@ -1052,10 +1067,11 @@ struct kvxfer_note_to {
 	__aligned_u64 epoch;
 };
 
-/* Flags of XFER_PREP and XFER_EXEC. */
+/* Flags of XFER_PREP, XFER_EXEC, MSG_SEND and MSG_RECV. */
 #define KVXFER_XFER_NOTE	(1U << 0)	/* @note goes to its receiver after the data */
 #define KVXFER_XFER_POST	(1U << 1)	/* PREP: post it at once */
-#define KVXFER_XFER_WAIT	(1U << 2)	/* EXEC: wait for its end */
+#define KVXFER_XFER_WAIT	(1U << 2)	/* EXEC, MSG_*: wait for its end */
+#define KVXFER_XFER_ONCE	(1U << 3)	/* MSG_*: it is released when it has ended */
 
 /**
  * struct kvxfer_xfer_prep - ioctl(KVXFER_IOC_XFER_PREP or KVXFER_IOC_XFER_EXEC): copy blocks
@@ -1536,5 +1552,58 @@ struct kvxfer_peer_connect {
 };
 
 #define KVXFER_IOC_PEER_CONNECT	_IO(KVXFER_IOC_TYPE, 0x1c)
+
+/**
+ * struct kvxfer_msg - ioctl(KVXFER_IOC_MSG_SEND): bytes of a pool to another agent;
+ * ioctl(KVXFER_IOC_MSG_RECV): room in a pool for what another agent sends
+ * @hdr: flags: KVXFER_XFER_WAIT, KVXFER_XFER_ONCE
+ * @worker_id: of the other agent, which is here or imported
+ * @epoch: of the other agent; 0 for any
+ * @offset: where in the pool
+ * @bytes: how many; MSG_RECV: for how many there is room
+ * @user_data: comes back in the completion
+ * @deadline_ns: how long it may take from the post on; 0 for the default
+ * @pool: its number in this agent; not of a dma-buf
+ * @path: &enum kvxfer_path that is wanted
+ * @rails: MSG_RECV: by which rails only, as in &struct kvxfer_xfer_prep
+ * @reserved: 0
+ * @out_xfer: its number in this agent, never 0
+ * @out_path: &enum kvxfer_path that it will take
+ * @out_result: how it ended, if it has
+ *
+ * What one agent sends to another and what that one has room for meet in the order in which they
+ * were posted; then the bytes go over as those of a transfer do, from one pool to the other, and
+ * both end: DONE, with the message's length as bytes. A message that is longer than the room for
+ * it fails on both sides, and nothing is written. Either may be posted first.
+ *
+ * What is made is a transfer, posted already: it is waited for, canceled and released as others
+ * are, and may be posted again by XFER_POST when it is done. With ONCE it releases itself when it
+ * has ended, which is told by the ring alone; with WAIT the command returns then, and it is
+ * released. Who cancels what has met another's fails that one, with MSG_WITHDRAWN or MSG_REFUSED.
+ *
+ * Return: 0; ENOENT with MSG_AGENT, POOL_UNKNOWN; EINVAL with MSG_RANGE, XFER_RAILS, FIELD_UNUSED;
+ * EACCES with XFER_READONLY; EOPNOTSUPP with XFER_PATH, POOL_KIND; ENOSPC with XFER_MANY; EAGAIN
+ * with RING_BACKLOG; EINTR with INTERRUPTED; ENOMEM. With WAIT, one that ended badly is no error:
+ * see @out_result.
+ */
+struct kvxfer_msg {
+	struct kvxfer_hdr hdr;
+	__aligned_u64 worker_id;
+	__aligned_u64 epoch;
+	__aligned_u64 offset;
+	__aligned_u64 bytes;
+	__aligned_u64 user_data;
+	__aligned_u64 deadline_ns;
+	__u32 pool;
+	__u32 path;
+	__u32 rails;
+	__u32 reserved;
+	__u32 out_xfer;
+	__u32 out_path;
+	struct kvxfer_completion out_result;
+};
+
+#define KVXFER_IOC_MSG_SEND	_IO(KVXFER_IOC_TYPE, 0x1d)
+#define KVXFER_IOC_MSG_RECV	_IO(KVXFER_IOC_TYPE, 0x1e)
 
 #endif /* _UAPI_LINUX_KVXFER_H */

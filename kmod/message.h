@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Messages from agent to agent: see message.c. */
+#ifndef KVX_MESSAGE_H
+#define KVX_MESSAGE_H
+
+#include <linux/list.h>
+#include <linux/spinlock.h>
+#include <linux/xarray.h>
+#include <linux/kvxfer.h>
+
+struct kvx_agent;
+struct kvx_grant;
+struct kvx_message;
+struct kvx_peer;
+
+/**
+ * struct kvx_messages - what others send to an agent
+ * @lock: for what follows, for the lists in the boxes, and for what has met
+ * @boxes: one for each sender, by its worker_id
+ * @closed: the agent has gone
+ * @awaited: room that others have for messages of this agent; see message.c
+ */
+struct kvx_messages {
+	spinlock_t lock;		/* see above */
+	struct xarray boxes;
+	bool closed;
+	struct list_head awaited;
+};
+
+void kvx_messages_init(struct kvx_messages *messages);
+void kvx_messages_close(struct kvx_agent *agent);
+void kvx_message_free(struct kvx_message *message);
+void kvx_message_go_on(struct kvx_message *message);
+
+int kvx_msg_send(struct kvx_agent *agent, struct kvxfer_msg *cmd);
+int kvx_msg_recv(struct kvx_agent *agent, struct kvxfer_msg *cmd);
+
+/* message_far.c */
+bool kvx_offer_came(struct kvx_peer *peer, const void *frame);
+bool kvx_offer_withdrawn(struct kvx_peer *peer, const void *frame);
+bool kvx_send_taken(struct kvx_peer *peer, const void *frame);
+struct kvx_grant *kvx_send_grant(struct kvx_peer *peer, const u8 *key, u32 *reason);
+void kvx_messages_gone(struct kvx_peer *peer, int error);
+
+#endif /* KVX_MESSAGE_H */
