@@ -144,7 +144,6 @@ static void kvx_agent_free(struct kref *ref)
 	struct kvx_agent *agent = container_of(ref, struct kvx_agent, ref);
 
 	kvx_states_free(agent);
-	xa_destroy(&agent->messages.boxes);
 	put_pid(agent->pid);
 	mutex_destroy(&agent->imports_lock);
 	kfree(agent);

@@ -400,11 +400,12 @@ struct kvx_grant *kvx_import_find(struct kvx_agent *agent, u64 worker_id, u64 re
  * @agent: who has imported it
  * @worker_id: the other's
  * @epoch: set to the other's
+ * @want: it is to be wanted, for kvx_peer_unwant()
  *
  * Context: process, may sleep.
  * Return: the node, with a reference; or NULL.
  */
-struct kvx_peer *kvx_import_peer(struct kvx_agent *agent, u64 worker_id, u64 *epoch)
+struct kvx_peer *kvx_import_peer(struct kvx_agent *agent, u64 worker_id, u64 *epoch, bool want)
 {
 	struct kvx_peer *peer = NULL;
 	struct kvx_import *import;
@@ -414,6 +415,9 @@ struct kvx_peer *kvx_import_peer(struct kvx_agent *agent, u64 worker_id, u64 *ep
 	if (import && import->peer) {
 		peer = import->peer;
 		kref_get(&peer->ref);
+		/* While the import does, so that nobody forgets it in between. */
+		if (want)
+			kvx_peer_want_too(peer);
 		*epoch = import->epoch;
 	}
 	mutex_unlock(&agent->imports_lock);

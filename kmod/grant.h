@@ -46,7 +46,7 @@ bool kvx_grant_key_is(const struct kvx_grant *grant, const u8 *key);
 struct kvx_grant *kvx_grant_find(struct kvx_registered *reg, const u8 *key);
 void kvx_grants_close(struct kvx_registered *reg);
 struct kvx_grant *kvx_import_find(struct kvx_agent *agent, u64 worker_id, u64 rest, int *err);
-struct kvx_peer *kvx_import_peer(struct kvx_agent *agent, u64 worker_id, u64 *epoch);
+struct kvx_peer *kvx_import_peer(struct kvx_agent *agent, u64 worker_id, u64 *epoch, bool want);
 void kvx_imports_drop(struct kvx_agent *agent);
 
 int kvx_grant(struct kvx_agent *agent, struct kvxfer_grant *cmd, struct kvx_grant **out);

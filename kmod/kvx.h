@@ -71,8 +71,8 @@
  *	these. Process context only.
  *
  * kvx_messages.lock (spinlock, message.c)
- *	What waits in an agent's mailboxes, and what has met. The xa_lock of the mailboxes is
- *	inside. Process context only.
+ *	What waits in an agent's mailboxes, and what has met. Nothing is taken inside but
+ *	references. Process context only.
  *
  * kvx_await_lock (spinlock, message_recv.c)
  *	Room for messages, by whose messages it waits for. Nothing is taken inside. Process context

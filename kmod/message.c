@@ -11,6 +11,7 @@
  * Whatever ends a transfer that waits takes it out of the mailbox, under the receiver's lock. What
  * has met is ended by the receiver alone; a sender that wants it to end fails the receiver.
  */
+#include <linux/hashtable.h>
 #include <linux/slab.h>
 
 #include "abi.h"
@@ -61,44 +62,43 @@ u32 kvx_message_index(struct kvx_job *job)
 void kvx_messages_init(struct kvx_messages *messages)
 {
 	spin_lock_init(&messages->lock);
-	xa_init_flags(&messages->boxes, XA_FLAGS_ACCOUNT);
+	hash_init(messages->boxes);
 	INIT_LIST_HEAD(&messages->awaited);
 }
 
 /**
  * kvx_mailbox_get() - where an agent finds what another sends
  * @agent: the agent
- * @worker_id: of the other
+ * @peer: whose agent the other is; NULL for one of this node's
+ * @epoch: of the other
  *
  * Context: process, may sleep.
  * Return: the mailbox, for kvx_mailbox_put(); or NULL.
  */
-struct kvx_mailbox *kvx_mailbox_get(struct kvx_agent *agent, u64 worker_id)
+struct kvx_mailbox *kvx_mailbox_get(struct kvx_agent *agent, struct kvx_peer *peer, u64 epoch)
 {
-	struct kvx_mailbox *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT), *box;
+	struct kvx_mailbox *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL_ACCOUNT);
+	struct kvx_mailbox *box, *found = NULL;
 	struct kvx_messages *messages = &agent->messages;
-	int err;
 
-	if (!fresh || xa_reserve(&messages->boxes, worker_id, GFP_KERNEL_ACCOUNT)) {
-		kfree(fresh);
+	if (!fresh)
 		return NULL;
-	}
-	fresh->worker_id = worker_id;
+	fresh->peer = peer;
+	fresh->epoch = epoch;
 	INIT_LIST_HEAD(&fresh->offers);
 	INIT_LIST_HEAD(&fresh->recvs);
 	spin_lock(&messages->lock);
-	box = xa_load(&messages->boxes, worker_id);
-	if (!box) {
-		/* The place may have been given back since, by the last user of one before. */
-		err = xa_err(xa_store(&messages->boxes, worker_id, fresh, GFP_ATOMIC));
-		if (!err)
-			swap(box, fresh);
+	hash_for_each_possible(messages->boxes, box, hash, epoch)
+		if (box->epoch == epoch && box->peer == peer)
+			found = box;
+	if (!found) {
+		hash_add(messages->boxes, &fresh->hash, epoch);
+		swap(found, fresh);
 	}
-	if (box)
-		box->users++;
+	found->users++;
 	spin_unlock(&messages->lock);
 	kfree(fresh);
-	return box;
+	return found;
 }
 
 /**
@@ -117,7 +117,7 @@ void kvx_mailbox_put(struct kvx_agent *agent, struct kvx_mailbox *box)
 	spin_lock(&agent->messages.lock);
 	last = !--box->users;
 	if (last)
-		xa_erase(&agent->messages.boxes, box->worker_id);
+		hash_del(&box->hash);
 	spin_unlock(&agent->messages.lock);
 	if (last)
 		kfree(box);
@@ -193,19 +193,14 @@ void kvx_offer_end(struct kvx_offer *offer, u32 error, u32 reason, u32 index)
 void kvx_offer_post(struct kvx_offer *offer)
 {
 	struct kvx_messages *messages = &offer->to->messages;
-	struct kvx_message *recv, *found = NULL;
+	struct kvx_message *found = NULL;
 	bool closed, stopped;
 
 	spin_lock(&messages->lock);
 	closed = messages->closed;
 	stopped = offer->stopped;
 	if (!closed && !stopped) {
-		list_for_each_entry(recv, &offer->box->recvs, link) {
-			if (kvx_offer_fits(offer, recv)) {
-				found = recv;
-				break;
-			}
-		}
+		found = list_first_entry_or_null(&offer->box->recvs, struct kvx_message, link);
 		if (found)
 			__kvx_recv_meet(found, offer);
 		else
@@ -231,24 +226,27 @@ void kvx_offer_post(struct kvx_offer *offer)
 void kvx_offer_stop(struct kvx_offer *offer, u32 error, u32 reason)
 {
 	struct kvx_messages *messages = &offer->to->messages;
-	struct kvx_message *recv;
+	struct kvx_xfer *xfer = NULL;
 	bool waits;
+	u32 run;
 
 	spin_lock(&messages->lock);
 	waits = !list_empty(&offer->link);
 	list_del_init(&offer->link);
 	offer->stopped = true;
-	recv = offer->recv;
 	/* What has met something runs. */
-	if (recv)
-		kref_get(&recv->job.xfer->ref);
+	if (offer->recv) {
+		xfer = offer->recv->job.xfer;
+		kref_get(&xfer->ref);
+		run = xfer->run;
+	}
 	spin_unlock(&messages->lock);
 	if (waits)
 		kvx_offer_end(offer, error, reason, 0);
-	if (!recv)
+	if (!xfer)
 		return;
-	recv->job.fail(&recv->job, error, reason);
-	kvx_xfer_put(recv->job.xfer);
+	kvx_xfer_fail_run(xfer, run, error, reason);
+	kvx_xfer_put(xfer);
 }
 
 static void kvx_send_begin(struct kvx_job *job, const struct kvx_shape *shape)
@@ -265,7 +263,6 @@ static void kvx_send_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	INIT_LIST_HEAD(&offer->link);
 	kref_get(&send->other->ref);
 	offer->to = send->other;
-	offer->epoch = job->xfer->agent->epoch;
 	offer->bytes = send->bytes;
 	offer->skew = send->skew;
 	offer->send = send;
@@ -340,26 +337,25 @@ static struct kvx_message *kvx_message_new(struct kvx_agent *agent, const struct
 					   bool send, struct kvxfer_hdr *hdr)
 {
 	struct kvx_message *message = kzalloc(sizeof(*message), GFP_KERNEL_ACCOUNT);
-	/* Others know it by this. */
-	const u64 own = kvx_agent_fix_worker_id(agent);
 	int err;
 
 	if (!message)
 		return ERR_PTR(-ENOMEM);
+	/* Others know it by this. */
+	kvx_agent_fix_worker_id(agent);
 	INIT_LIST_HEAD(&message->link);
 	INIT_LIST_HEAD(&message->await);
 	INIT_WORK(&message->step, kvx_recv_step);
 	kvx_send_far_init(message);
-	message->to_worker_id = cmd->worker_id;
+	message->worker_id = cmd->worker_id;
 	message->bytes = cmd->bytes;
 	message->skew = offset_in_page(cmd->offset);
-	message->other = kvx_agent_find(cmd->worker_id);
+	/* Who has imported one of another node means that, whoever calls itself so here. */
+	message->peer = kvx_import_peer(agent, cmd->worker_id, &message->epoch, true);
+	if (!message->peer)
+		message->other = kvx_agent_find(cmd->worker_id);
 	if (message->other)
 		message->epoch = message->other->epoch;
-	else
-		message->peer = kvx_import_peer(agent, cmd->worker_id, &message->epoch);
-	if (message->peer)
-		kvx_peer_want_too(message->peer);
 	if ((!message->other && !message->peer) || (cmd->epoch && cmd->epoch != message->epoch)) {
 		err = kvx_refuse(hdr, -ENOENT, KVXFER_REASON_MSG_AGENT, 0);
 		goto err_free;
@@ -370,7 +366,8 @@ static struct kvx_message *kvx_message_new(struct kvx_agent *agent, const struct
 	if (send && message->peer)
 		return message;
 	message->box_of = send ? message->other : agent;
-	message->box = kvx_mailbox_get(message->box_of, send ? own : cmd->worker_id);
+	message->box = kvx_mailbox_get(message->box_of, message->peer,
+				       send ? agent->epoch : message->epoch);
 	err = -ENOMEM;
 	if (!message->box)
 		goto err_free;
@@ -492,6 +489,18 @@ int kvx_msg_recv(struct kvx_agent *agent, struct kvxfer_msg *cmd)
 	return err ?: kvx_xfer_run(agent, xfer, &cmd->hdr, &cmd->out_result);
 }
 
+static struct kvx_offer *__kvx_messages_first(struct kvx_messages *messages)
+{
+	struct kvx_mailbox *box;
+	int bucket;
+
+	lockdep_assert_held(&messages->lock);
+	hash_for_each(messages->boxes, bucket, box, hash)
+		if (!list_empty(&box->offers))
+			return list_first_entry(&box->offers, struct kvx_offer, link);
+	return NULL;
+}
+
 /**
  * kvx_messages_close() - an agent goes: nobody sends it anything any more, nor waits for it
  * @agent: the agent
@@ -501,26 +510,19 @@ int kvx_msg_recv(struct kvx_agent *agent, struct kvxfer_msg *cmd)
 void kvx_messages_close(struct kvx_agent *agent)
 {
 	struct kvx_messages *messages = &agent->messages;
-	unsigned long worker_id = 0;
-	struct kvx_mailbox *box;
 	struct kvx_offer *offer;
 
-	spin_lock(&messages->lock);
-	WRITE_ONCE(messages->closed, true);
-	while ((box = xa_find(&messages->boxes, &worker_id, ULONG_MAX, XA_PRESENT))) {
-		offer = list_first_entry_or_null(&box->offers, struct kvx_offer, link);
-		if (!offer) {
-			if (worker_id++ == ULONG_MAX)
-				break;
-			continue;
-		}
-		list_del_init(&offer->link);
-		spin_unlock(&messages->lock);
-		kvx_offer_end(offer, ESTALE, KVXFER_REASON_PEER_GONE, 0);
-		cond_resched();
+	do {
 		spin_lock(&messages->lock);
-	}
-	spin_unlock(&messages->lock);
+		WRITE_ONCE(messages->closed, true);
+		offer = __kvx_messages_first(messages);
+		if (offer)
+			list_del_init(&offer->link);
+		spin_unlock(&messages->lock);
+		if (offer)
+			kvx_offer_end(offer, ESTALE, KVXFER_REASON_PEER_GONE, 0);
+		cond_resched();
+	} while (offer);
 	while (kvx_await_next(&messages->awaited, ESTALE, KVXFER_REASON_PEER_GONE))
 		cond_resched();
 }

@@ -3,9 +3,9 @@
 #ifndef KVX_MESSAGE_H
 #define KVX_MESSAGE_H
 
+#include <linux/hashtable.h>
 #include <linux/list.h>
 #include <linux/spinlock.h>
-#include <linux/xarray.h>
 #include <linux/kvxfer.h>
 
 struct kvx_agent;
@@ -16,14 +16,16 @@ struct kvx_peer;
 /**
  * struct kvx_messages - what others send to an agent
  * @lock: for what follows, for the lists in the boxes, and for what has met
- * @boxes: one for each sender, by its worker_id
+ * @boxes: one for each sender, by its epoch
  * @closed: the agent has gone
+ * @out: how many of its own are on their way to peers
  * @awaited: room that others have for messages of this agent; see message.c
  */
 struct kvx_messages {
 	spinlock_t lock;		/* see above */
-	struct xarray boxes;
+	DECLARE_HASHTABLE(boxes, 6);
 	bool closed;
+	atomic_t out;
 	struct list_head awaited;
 };
 

@@ -35,6 +35,7 @@ static void kvx_send_end(struct work_struct *work)
 	kvx_serve_cut(send->lent, !send->taken);
 	kvx_grant_put(send->lent);
 	send->lent = NULL;
+	atomic_dec(&send->job.xfer->agent->messages.out);
 	send->moved = send->error ? 0 : send->bytes;
 	if (send->error)
 		send->job.fail(&send->job, send->error, send->reason);
@@ -50,10 +51,11 @@ static struct kvx_message *kvx_send_unlist(struct kvx_peer *peer, u32 serial, bo
 	xa_lock(&peer->sends);
 	send = __xa_erase(&peer->sends, serial);
 	if (send) {
+		peer->nr_sends--;
 		send->taken = taken;
 		send->error = error;
 		send->reason = reason;
-		send->index = index;
+		send->index = error ? index : 0;
 	}
 	xa_unlock(&peer->sends);
 	return send;
@@ -113,7 +115,7 @@ static void kvx_send_fill(const struct kvx_message *send, struct kvx_msg *msg)
 
 	msg->offer.from_worker_id = cpu_to_le64(READ_ONCE(xfer->agent->worker_id));
 	msg->offer.from_epoch = cpu_to_le64(xfer->agent->epoch);
-	msg->offer.to_worker_id = cpu_to_le64(send->to_worker_id);
+	msg->offer.to_worker_id = cpu_to_le64(send->worker_id);
 	msg->offer.to_epoch = cpu_to_le64(send->epoch);
 	msg->offer.bytes = cpu_to_le64(send->bytes);
 	msg->offer.serial = cpu_to_le32(send->serial);
@@ -121,31 +123,67 @@ static void kvx_send_fill(const struct kvx_message *send, struct kvx_msg *msg)
 	memcpy(msg->offer.key, send->lent->key, sizeof(msg->offer.key));
 }
 
+/*
+ * Have the peer know it by a serial. From then on it may end: all that is told is filled in before
+ * anybody else finds it. Returns 0, -ENOMEM or -ENOSPC.
+ */
+static int kvx_send_list(struct kvx_message *send, struct kvx_msg *msg, u32 *serial)
+{
+	struct kvx_peer *peer = send->peer;
+	u64 key[2];
+	int err;
+
+	static_assert(sizeof(key) == sizeof(send->lent->key));
+	get_random_bytes(key, sizeof(key));
+	xa_lock(&peer->sends);
+	if (peer->nr_sends >= KVX_OFFERS_MAX) {
+		xa_unlock(&peer->sends);
+		return -ENOSPC;
+	}
+	err = __xa_alloc_cyclic(&peer->sends, &send->serial, send, xa_limit_31b, &peer->send_next,
+				GFP_KERNEL_ACCOUNT);
+	if (err >= 0) {
+		peer->nr_sends++;
+		*serial = send->serial;
+		/* By this it is found again. */
+		memcpy(key, serial, sizeof(*serial));
+		memcpy(send->lent->key, key, sizeof(key));
+		kvx_send_fill(send, msg);
+	}
+	xa_unlock(&peer->sends);
+	return err < 0 ? -ENOMEM : 0;
+}
+
 static void kvx_send_far_begin(struct kvx_job *job, const struct kvx_shape *shape)
 {
-	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_OFFER, sizeof(msg->offer));
 	struct kvx_message *send = kvx_message_of(job);
 	struct kvx_peer *peer = send->peer;
+	struct kvx_msg *msg;
 	u32 serial;
+	int err;
 
 	send->moved = 0;
 	send->index = 0;
 	send->offered = false;
 	send->withdrawn = false;
+	err = -ENOSPC;
+	if (kvx_peer_is_behind(peer))
+		goto err_quiet;
+	if (atomic_inc_return(&job->xfer->agent->messages.out) > KVX_SENDS_MAX) {
+		atomic_dec(&job->xfer->agent->messages.out);
+		goto err_quiet;
+	}
+	msg = kvx_msg_new(KVX_FRAME_OFFER, sizeof(msg->offer));
 	kref_get(&send->reg->ref);
 	send->lent = kvx_grant_new(send->reg, KVXFER_GRANT_READ, 0, 1, U64_MAX);
 	if (!send->lent)
 		kvx_layout_put(send->reg);
+	err = -ENOMEM;
 	if (!msg || !send->lent)
 		goto err_fail;
-	if (xa_alloc_cyclic(&peer->sends, &send->serial, send, xa_limit_31b, &peer->send_next,
-			    GFP_KERNEL_ACCOUNT) < 0)
+	err = kvx_send_list(send, msg, &serial);
+	if (err)
 		goto err_fail;
-	serial = send->serial;
-	get_random_bytes(send->lent->key, sizeof(send->lent->key));
-	/* By this it is found again. */
-	memcpy(send->lent->key, &serial, sizeof(serial));
-	kvx_send_fill(send, msg);
 	kvx_peer_send(peer, msg);
 	/* Either we see that it is gone, or who ends what it has not taken sees this. */
 	if (READ_ONCE(peer->gone) && kvx_send_unlist(peer, serial, false, ESTALE,
@@ -164,7 +202,9 @@ err_fail:
 	kvx_msg_free(msg);
 	kvx_grant_put(send->lent);
 	send->lent = NULL;
-	job->fail(job, ENOMEM, 0);
+	atomic_dec(&job->xfer->agent->messages.out);
+err_quiet:
+	job->fail(job, -err, err == -ENOSPC ? KVXFER_REASON_MSG_FULL : 0);
 	job->quiet(job);
 }
 
@@ -262,7 +302,7 @@ static struct kvx_offer *kvx_offer_new(struct kvx_peer *peer, const struct kvx_w
 
 	if (!offer)
 		return NULL;
-	offer->box = kvx_mailbox_get(to, le64_to_cpu(o->from_worker_id));
+	offer->box = kvx_mailbox_get(to, peer, le64_to_cpu(o->from_epoch));
 	offer->answer = kvx_msg_new(KVX_FRAME_TAKEN, sizeof(offer->answer->taken));
 	if (!offer->box || !offer->answer) {
 		kvx_mailbox_put(to, offer->box);
@@ -274,7 +314,6 @@ static struct kvx_offer *kvx_offer_new(struct kvx_peer *peer, const struct kvx_w
 	INIT_LIST_HEAD(&offer->link);
 	kref_get(&to->ref);
 	offer->to = to;
-	offer->epoch = le64_to_cpu(o->from_epoch);
 	offer->bytes = le64_to_cpu(o->bytes);
 	offer->skew = le32_to_cpu(o->skew);
 	kref_get(&peer->ref);

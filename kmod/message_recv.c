@@ -60,19 +60,23 @@ static void kvx_recv_quiet(struct kvx_message *recv)
  */
 bool kvx_await_next(struct list_head *awaited, u32 error, u32 reason)
 {
+	struct kvx_xfer *xfer = NULL;
 	struct kvx_message *recv;
+	u32 run;
 
 	spin_lock(&kvx_await_lock);
 	recv = list_first_entry_or_null(awaited, struct kvx_message, await);
 	if (recv) {
 		list_del_init(&recv->await);
-		kref_get(&recv->job.xfer->ref);
+		xfer = recv->job.xfer;
+		kref_get(&xfer->ref);
+		run = xfer->run;
 	}
 	spin_unlock(&kvx_await_lock);
-	if (!recv)
+	if (!xfer)
 		return false;
-	recv->job.fail(&recv->job, error, reason);
-	kvx_xfer_put(recv->job.xfer);
+	kvx_xfer_fail_run(xfer, run, error, reason);
+	kvx_xfer_put(xfer);
 	return true;
 }
 
@@ -229,18 +233,19 @@ static void kvx_recv_ask(struct kvx_message *recv)
 	struct kvx_offer *offer = recv->offer;
 	struct kvx_remote *remote;
 
-	remote = kvx_remote_ask(offer->peer, offer->box->worker_id, offer->epoch, 0, offer->key);
+	remote = kvx_remote_ask(offer->peer, recv->worker_id, recv->epoch, 0, offer->key);
 	if (!remote) {
 		kvx_recv_end(recv, ENOMEM, 0);
 		return;
 	}
-	/* From when it is watched on it may end. */
 	kref_get(&xfer->ref);
+	/* What changes before it asks is looked at when it does. */
+	kvx_remote_watch(remote, recv);
 	spin_lock(&messages->lock);
 	recv->remote = remote;
 	recv->phase = KVX_RECV_ASKS;
 	spin_unlock(&messages->lock);
-	kvx_remote_watch(remote, recv);
+	/* From here on it may end. */
 	kvx_message_go_on(recv);
 	kvx_xfer_put(xfer);
 }
@@ -256,7 +261,7 @@ void kvx_recv_start(struct kvx_message *recv)
 	const struct kvx_offer *offer = recv->offer;
 
 	if (offer->bytes > recv->bytes) {
-		recv->index = min_t(u64, DIV_ROUND_UP_ULL(offer->bytes, 1024), U32_MAX);
+		recv->index = min_t(u64, (offer->bytes - 1) / 1024 + 1, U32_MAX);
 		kvx_recv_end(recv, EMSGSIZE, KVXFER_REASON_MSG_TRUNCATED);
 	} else if (offer->peer) {
 		kvx_recv_ask(recv);
@@ -322,7 +327,7 @@ void kvx_recv_step(struct work_struct *work)
 	stop = READ_ONCE(recv->job.stop);
 	spin_unlock(&messages->lock);
 	/* Only we take it further. */
-	if (remote && (stop || kvx_remote_settled(remote))) {
+	if (remote && (stop || (kvx_remote_settled(remote) && !kvx_remote_is_late(remote)))) {
 		kvx_remote_watch(remote, NULL);
 		spin_lock(&messages->lock);
 		recv->phase = KVX_RECV_BEGINS;
@@ -350,7 +355,7 @@ static void kvx_recv_begin(struct kvx_job *job, const struct kvx_shape *shape)
 {
 	struct kvx_message *recv = kvx_message_of(job);
 	struct kvx_messages *messages = kvx_recv_messages(recv);
-	struct kvx_offer *offer, *found = NULL;
+	struct kvx_offer *found = NULL;
 	bool stop;
 
 	recv->moved = 0;
@@ -367,12 +372,7 @@ static void kvx_recv_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	spin_lock(&messages->lock);
 	stop = READ_ONCE(job->stop);
 	if (!stop) {
-		list_for_each_entry(offer, &recv->box->offers, link) {
-			if (kvx_offer_fits(offer, recv)) {
-				found = offer;
-				break;
-			}
-		}
+		found = list_first_entry_or_null(&recv->box->offers, struct kvx_offer, link);
 		if (found) {
 			__kvx_recv_meet(recv, found);
 		} else {

@@ -19,18 +19,26 @@ struct kvx_registered;
 struct kvx_remote;
 struct kvx_xfer;
 
-/* Messages of one peer's agents that may wait here. */
-#define KVX_OFFERS_MAX	65536
+/*
+ * Messages to a peer, and from one, that have not ended; and of those to peers, an agent's. Each
+ * costs a few frames, see KVX_UNACKED_MAX.
+ */
+#define KVX_OFFERS_MAX	8192
+#define KVX_SENDS_MAX	1024
 
 /**
  * struct kvx_mailbox - what one agent sends to another, and the room for it
- * @worker_id: of the sender
+ * @hash: among the receiver's; under the receiver's lock
+ * @peer: whose agent the sender is, without a reference; NULL for one of this node's
+ * @epoch: of the sender
  * @users: how many have it; under the receiver's lock, as is what follows
  * @offers: messages that wait for room
  * @recvs: room that waits for messages
  */
 struct kvx_mailbox {
-	u64 worker_id;
+	struct hlist_node hash;
+	struct kvx_peer *peer;
+	u64 epoch;
 	u32 users;
 	struct list_head offers;
 	struct list_head recvs;
@@ -43,7 +51,6 @@ struct kvx_mailbox {
  * @recv: what it has met; under the receiver's lock
  * @to: who shall have it, with a reference
  * @box: the mailbox, with a use
- * @epoch: of the sender
  * @bytes: how many
  * @skew: where they begin in the one region of what they are in
  * @send: who sends it; NULL for an agent of a peer's
@@ -59,7 +66,6 @@ struct kvx_offer {
 	struct kvx_message *recv;
 	struct kvx_agent *to;
 	struct kvx_mailbox *box;
-	u64 epoch;
 	u64 bytes;
 	u32 skew;
 	struct kvx_message *send;
@@ -94,7 +100,7 @@ enum kvx_recv_phase {
  * @bytes: how many; to receive: room for how many
  * @other: the other agent, with a reference; NULL for one of a peer's
  * @peer: that peer, with a reference, and wanted; NULL for none
- * @to_worker_id: of the other agent, as it was named
+ * @worker_id: of the other agent, as it was named
  * @epoch: of the other agent
  * @box: where it waits, or what it sends does, with a use; NULL to send to a peer
  * @box_of: whose mailbox that is: its own agent, or @other
@@ -132,7 +138,7 @@ struct kvx_message {
 	u64 bytes;
 	struct kvx_agent *other;
 	struct kvx_peer *peer;
-	u64 to_worker_id;
+	u64 worker_id;
 	u64 epoch;
 	struct kvx_mailbox *box;
 	struct kvx_agent *box_of;
@@ -170,14 +176,8 @@ static inline struct kvx_message *kvx_message_of(struct kvx_job *job)
 	return container_of(job, struct kvx_message, job);
 }
 
-/* Are they for each other? */
-static inline bool kvx_offer_fits(const struct kvx_offer *offer, const struct kvx_message *recv)
-{
-	return offer->epoch == recv->epoch && offer->peer == recv->peer;
-}
-
 /* message.c */
-struct kvx_mailbox *kvx_mailbox_get(struct kvx_agent *agent, u64 worker_id);
+struct kvx_mailbox *kvx_mailbox_get(struct kvx_agent *agent, struct kvx_peer *peer, u64 epoch);
 void kvx_mailbox_put(struct kvx_agent *agent, struct kvx_mailbox *box);
 void kvx_offer_put(struct kvx_offer *offer);
 void kvx_offer_post(struct kvx_offer *offer);

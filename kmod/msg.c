@@ -128,6 +128,23 @@ void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg)
 }
 
 /**
+ * kvx_peer_is_behind() - does it take so little that what can wait should not be sent?
+ * @peer: the other
+ *
+ * Context: process.
+ * Return: true when it does.
+ */
+bool kvx_peer_is_behind(struct kvx_peer *peer)
+{
+	bool behind;
+
+	spin_lock(&peer->lock);
+	behind = peer->tx_seq - peer->tx_acked >= KVX_UNACKED_MAX / 4;
+	spin_unlock(&peer->lock);
+	return behind;
+}
+
+/**
  * kvx_peer_acked() - the other has taken frames
  * @peer: the other
  * @ack: the number of the last one

@@ -60,7 +60,7 @@ struct kvx_note *kvx_note_make(struct kvx_agent *from, const struct kvxfer_note_
 	note->to = kvx_agent_find(to->worker_id);
 	/* Who is not here may be on another node: who has imported it knows. */
 	if (!note->to)
-		note->peer = kvx_import_peer(from, to->worker_id, &note->to_epoch);
+		note->peer = kvx_import_peer(from, to->worker_id, &note->to_epoch, false);
 	note->to_worker_id = to->worker_id;
 	if (note->to)
 		note->to_epoch = note->to->epoch;

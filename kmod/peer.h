@@ -151,6 +151,7 @@ struct kvx_address {
  * @notes_in: how many of its notes our agents have not received; under @lock
  * @sends: messages to its agents that it has not said to have been taken, by their serials
  * @send_next: the next serial
+ * @nr_sends: how many; under the lock of @sends
  * @offers: messages of its agents that ours have not taken, by its serials
  * @nr_offers: how many; under the lock of @offers
  * @awaited: room for messages of its agents; see message.c
@@ -200,6 +201,7 @@ struct kvx_peer {
 	u32 notes_in;
 	struct xarray sends;
 	u32 send_next;
+	u32 nr_sends;
 	struct xarray offers;
 	u32 nr_offers;
 	struct list_head awaited;
@@ -309,6 +311,7 @@ struct kvx_msg *kvx_msg_new(u32 type, u32 bytes);
 void kvx_msg_free(struct kvx_msg *msg);
 void kvx_msg_gone(struct kvx_msg *msg);
 void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg);
+bool kvx_peer_is_behind(struct kvx_peer *peer);
 
 /* peer.c, peer_rail.c, msg.c, for rail.c */
 enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail);

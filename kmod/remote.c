@@ -667,6 +667,27 @@ static bool __kvx_remote_has_keys(struct kvx_remote *remote, int *err)
 }
 
 /**
+ * kvx_remote_is_late() - are there no keys only because a connection was lost?
+ * @remote: what was asked for
+ *
+ * They are asked for again by the next.
+ *
+ * Context: process.
+ * Return: true when it is so.
+ */
+bool kvx_remote_is_late(struct kvx_remote *remote)
+{
+	bool late;
+	int err;
+
+	spin_lock(&remote->lock);
+	late = remote->state == KVX_REMOTE_KNOWN && __kvx_remote_has_keys(remote, &err) &&
+	       (err == -EIO || err == -ENODEV);
+	spin_unlock(&remote->lock);
+	return late;
+}
+
+/**
  * kvx_remote_settled() - is it known whether it can be had?
  * @remote: what was asked for
  *

@@ -100,6 +100,7 @@ struct kvx_remote {
 struct kvx_remote *kvx_remote_ask(struct kvx_peer *peer, u64 worker_id, u64 epoch, u32 layout,
 				  const u8 *key);
 void kvx_remote_watch(struct kvx_remote *remote, struct kvx_message *watcher);
+bool kvx_remote_is_late(struct kvx_remote *remote);
 bool kvx_remote_settled(struct kvx_remote *remote);
 struct kvx_grant *kvx_remote_take(struct kvx_remote *remote, int *err, u32 *reason);
 void kvx_remote_forget(struct kvx_remote *remote);

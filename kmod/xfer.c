@@ -229,8 +229,12 @@ static void kvx_xfer_quiet(struct kvx_job *job)
 	kvx_xfer_put(xfer);
 }
 
-/* End it early, if it runs. What is copied on this node writes nothing any more on return. */
-static void kvx_xfer_stop(struct kvx_xfer *xfer, enum kvx_xfer_event event, u32 error, u32 reason)
+/*
+ * End it early, if it runs, and if it is that run; 0: any. What is copied on this node writes
+ * nothing any more on return.
+ */
+static void kvx_xfer_stop_run(struct kvx_xfer *xfer, u32 run, enum kvx_xfer_event event, u32 error,
+			      u32 reason)
 {
 	bool active;
 	u32 was;
@@ -238,7 +242,8 @@ static void kvx_xfer_stop(struct kvx_xfer *xfer, enum kvx_xfer_event event, u32 
 	spin_lock(&xfer->lock);
 	was = xfer->state;
 	/* That of an earlier run comes to nothing. */
-	active = (event != KVX_XFER_EXPIRE || ktime_get_ns() >= xfer->job->deadline_ns) &&
+	active = (!run || run == xfer->run) &&
+		 (event != KVX_XFER_EXPIRE || ktime_get_ns() >= xfer->job->deadline_ns) &&
 		 kvx_xfer_step(&xfer->state, event) && kvx_xfer_state_active(xfer->state);
 	/* Only the first cause counts; and what is released has no word any more. */
 	if (xfer->state != was) {
@@ -250,6 +255,25 @@ static void kvx_xfer_stop(struct kvx_xfer *xfer, enum kvx_xfer_event event, u32 
 	spin_unlock(&xfer->lock);
 	if (active)
 		xfer->ops->stop(xfer->job);
+}
+
+static void kvx_xfer_stop(struct kvx_xfer *xfer, enum kvx_xfer_event event, u32 error, u32 reason)
+{
+	kvx_xfer_stop_run(xfer, 0, event, error, reason);
+}
+
+/**
+ * kvx_xfer_fail_run() - one of its runs cannot be done
+ * @xfer: the transfer; the caller has a reference
+ * @run: which run; nothing is done when it has ended
+ * @error: why: a positive errno
+ * @reason: &enum kvxfer_reason
+ *
+ * Context: process, may sleep.
+ */
+void kvx_xfer_fail_run(struct kvx_xfer *xfer, u32 run, u32 error, u32 reason)
+{
+	kvx_xfer_stop_run(xfer, run, KVX_XFER_FAIL, error, reason);
 }
 
 static void kvx_xfer_expire(struct kvx_job *job)
@@ -395,6 +419,8 @@ static int __kvx_xfer_take(struct kvx_xfer *xfer, struct kvx_note *note,
 		       kvx_refuse(hdr, -EINVAL, KVXFER_REASON_XFER_STATE, was);
 	}
 	kref_get(&xfer->ref);
+	if (!++xfer->run)
+		xfer->run = 1;
 	xfer->error = 0;
 	xfer->reason = 0;
 	xfer->flags = !xfer->flow && !xfer->message && xfer->shape.bytes <= KVX_COPY_INLINE ?

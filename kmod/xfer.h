@@ -45,6 +45,7 @@ struct kvx_ring_entry;
  * @error: errno of the first thing that went wrong in this run
  * @reason: why
  * @flags: KVXFER_COMPLETION_* of this run
+ * @run: which run it is, counted from 1
  * @run_note: that goes with this run
  * @entry: room for its completion
  * @result: how the last run ended
@@ -76,6 +77,7 @@ struct kvx_xfer {
 	u32 error;
 	u32 reason;
 	u32 flags;
+	u32 run;
 	struct kvx_note *run_note;
 	struct kvx_ring_entry *entry;
 	struct kvxfer_completion result;
@@ -116,6 +118,7 @@ void kvx_xfer_set_job(struct kvx_xfer *xfer, struct kvx_job *job,
 void kvx_xfer_init(struct kvx_xfer *xfer, struct kvx_agent *agent, u32 parts);
 int kvx_xfer_publish(struct kvx_xfer *xfer, struct kvxfer_hdr *hdr);
 void kvx_xfer_put(struct kvx_xfer *xfer);
+void kvx_xfer_fail_run(struct kvx_xfer *xfer, u32 run, u32 error, u32 reason);
 int kvx_xfer_run(struct kvx_agent *agent, struct kvx_xfer *xfer, struct kvxfer_hdr *hdr,
 		 struct kvxfer_completion *result);
 

@@ -243,7 +243,7 @@ static const struct {
 		"MSG_REFUSED", "whoever was to receive the message does not want to any more",
 		NULL },
 	[KVXFER_REASON_MSG_FULL] = {
-		"MSG_FULL", "too many messages wait at the receiver's node", NULL },
+		"MSG_FULL", "too many messages to other nodes have not ended", NULL },
 	[KVXFER_REASON_PEER_CONNECTING] = {
 		"PEER_CONNECTING", "the other node is not connected yet",
 		": the last attempt ended with errno %u" },

@@ -157,7 +157,9 @@ static void speak_wrongly(void)
 	       foe_send(sizeof(foe.out->beat)));
 	BREAKS("a note that is not there", foe_ready(), KVX_FRAME_NOTE,
 	       foe.out->note.bytes = htole32(1));
-	BREAKS("layout 0", foe_ready(), KVX_FRAME_ATTACH, (void)0);
+	BREAKS("a message of no bytes", foe_ready(), KVX_FRAME_OFFER, (void)0);
+	BREAKS("an error that is none", foe_ready(), KVX_FRAME_TAKEN,
+	       foe.out->taken.error = htole32(4096));
 	/* What they say to have taken may be anything. */
 	foe_ready();
 	foe_frame(KVX_FRAME_CREDIT)->head.ack = ~0ULL;

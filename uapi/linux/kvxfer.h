@@ -219,7 +219,8 @@
  *	is how many KiB it has, rounded up
  * @KVXFER_REASON_MSG_WITHDRAWN: of a completion: whoever sends it does not want to any more
  * @KVXFER_REASON_MSG_REFUSED: of a completion: whoever was to receive it does not want to any more
- * @KVXFER_REASON_MSG_FULL: of a completion: so many messages wait at its node that no more can
+ * @KVXFER_REASON_MSG_FULL: of a completion: so many of the agent's messages, or of those between
+ *	the two nodes, have not ended that no more can be sent
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
