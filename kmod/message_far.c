@@ -33,6 +33,8 @@ static void kvx_send_end(struct work_struct *work)
 	cancel_delayed_work_sync(&send->stuck);
 	kvx_gate_close(&send->lent->gate);
 	kvx_serve_cut(send->lent, !send->taken);
+	/* Who has said so before may be at taking the keys away. A worker has no signals. */
+	kvx_gate_wait(&send->lent->gate);
 	kvx_grant_put(send->lent);
 	send->lent = NULL;
 	atomic_dec(&send->job.xfer->agent->messages.out);
