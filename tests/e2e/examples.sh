@@ -25,6 +25,14 @@ prefill_decode()
 	grep -qE ' 0 are wrong$' /run/example.out
 	grep -qE '^prefill: agent [0-9a-f]{16} says: the blocks are here: free them$' /run/example.out
 	nothing_is_left
+	# Each by itself, and with a look at how fast it is.
+	ip link set lo up
+	"$examples/prefill_decode" prefill 7000 6 &
+	"$examples/prefill_decode" decode 127.0.0.1 7000 0.01 | tee /run/example.out
+	wait $!
+	grep -qE ' 0 are wrong$' /run/example.out
+	[ "$(grep -c '^| 160 | ' /run/example.out)" = 4 ]
+	nothing_is_left
 }
 
 layer_stream()

@@ -6,11 +6,14 @@
  *	cc -o prefill_decode prefill_decode.c $(pkg-config --cflags --libs kvxfer)
  *	./prefill_decode [BLOCKS]
  *	./prefill_decode prefill PORT [BLOCKS]		on one node
- *	./prefill_decode decode HOST PORT		on the other
+ *	./prefill_decode decode HOST PORT [SECONDS]	on the other
  *
  * The two know of each other by a socket only. What goes over it is the metadata of prefill's
  * layout, some hundred bytes, and the numbers of the blocks; between nodes the blocks go by RDMA.
  * The layouts differ: prefill has one tensor for all, decode one for each layer, K and V apart.
+ *
+ * With SECONDS, decode then reads batches of pieces again and again for as long, by one transfer
+ * that is prepared once, and says how fast that was.
  */
 #include <inttypes.h>
 #include <netdb.h>
@@ -33,6 +36,10 @@
 #define BLOCKS_MAX	512
 /* In how many parts they are read. */
 #define PARTS		8
+/* What is measured: so many pieces at once, of 16 layers, K and V, of 5 blocks. */
+#define BATCH_LAYERS	16
+#define BATCH_BLOCKS	5
+#define BATCH		(BATCH_BLOCKS * BATCH_LAYERS * 2)
 
 /* What prefill tells decode, beside the metadata. */
 struct offer {
@@ -133,6 +140,9 @@ static void be_prefill(int sock, uint32_t blocks)
 		die("prefill");
 	printf("prefill: agent %016" PRIx64 " says: %.*s\n", note.worker_id, (int)note.bytes,
 	       (char *)note.data);
+	/* It goes when decode does not want anything any more. */
+	if (recv(sock, &bytes, 1, 0))
+		exit(1);
 	kvx_close(agent);
 }
 
@@ -145,7 +155,43 @@ static void show_progress(uint32_t done, uint32_t all)
 		"################################", done, all, done == all ? "\n" : "");
 }
 
-static int be_decode(int sock)
+/* Batches of pieces, again and again: what one transfer of its kind takes. */
+static void measure(struct kvx_agent *agent, const struct offer *offer, struct kvx_handle mine,
+		    double seconds)
+{
+	static const uint32_t pieces[] = { 4096, 8192, 16384, REGION };
+	const uint32_t ids[BATCH_BLOCKS] = { 0, 1, 2, 3, 4 };
+	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
+	struct kvx_result result = KVX_RESULT_INIT;
+	struct kvx_xfer *xfer;
+
+	printf("| batch | piece, bytes | trips | moved, MiB | seconds | ms/trip | MiB/s |\n");
+	printf("|---|---|---|---|---|---|---|\n");
+	opts.nr_layers = BATCH_LAYERS;
+	opts.src_piece.count = 1;
+	for (size_t p = 0; p < sizeof(pieces) / sizeof(pieces[0]); p++) {
+		uint64_t trips = 0, ns = 0;
+		double moved;
+
+		opts.src_piece.bytes = pieces[p];
+		opts.dst_piece = opts.src_piece;
+		if (kvx_xfer_prep(agent, &xfer, offer->handle, offer->ids, BATCH_BLOCKS, mine, ids,
+				  BATCH_BLOCKS, &opts))
+			die("decode");
+		while (ns < seconds * 1e9) {
+			if (kvx_xfer_post(xfer) || kvx_xfer_wait(xfer, KVX_FOREVER, &result))
+				die("decode");
+			ns += result.end_ns - result.post_ns;
+			trips++;
+		}
+		moved = (double)trips * kvx_xfer_bytes(xfer) / (1 << 20);
+		kvx_xfer_release(xfer);
+		printf("| %d | %u | %" PRIu64 " | %.1f | %.2f | %.3f | %.1f |\n", BATCH, pieces[p],
+		       trips, moved, ns / 1e9, ns / 1e6 / trips, moved / (ns / 1e9));
+	}
+}
+
+static int be_decode(int sock, double seconds)
 {
 	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
 	struct kvx_result result = KVX_RESULT_INIT;
@@ -220,8 +266,11 @@ static int be_decode(int sock)
 		}
 	}
 	printf("decode: every word was looked at, %" PRIu64 " are wrong\n", wrong);
+	if (seconds > 0 && offer.nr >= BATCH_BLOCKS)
+		measure(agent, &offer, mine, seconds);
 	kvx_peer_free(peer);
 	kvx_close(agent);
+	close(sock);
 	return wrong ? 1 : 0;
 }
 
@@ -262,14 +311,14 @@ static int explain(const char *name)
 	fprintf(stderr,
 		"usage: %s [BLOCKS]   (1 to %d, of 2 MiB each)\n"
 		"       %s prefill PORT [BLOCKS]\n"
-		"       %s decode HOST PORT\n", name, BLOCKS_MAX, name, name);
+		"       %s decode HOST PORT [SECONDS]\n", name, BLOCKS_MAX, name, name);
 	return 2;
 }
 
 int main(int argc, char **argv)
 {
 	const int is_prefill = argc > 2 && !strcmp(argv[1], "prefill");
-	const int is_decode = argc == 4 && !strcmp(argv[1], "decode");
+	const int is_decode = argc > 3 && !strcmp(argv[1], "decode");
 	const int at = is_prefill ? 3 : 1;
 	const unsigned long blocks = argc > at && !is_decode ? strtoul(argv[at], NULL, 10) : 24;
 	int socks[2], status, err;
@@ -283,7 +332,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (is_decode)
-		return be_decode(meet(argv[2], argv[3]));
+		return be_decode(meet(argv[2], argv[3]), argc > 4 ? strtod(argv[4], NULL) : 0);
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, socks))
 		return 1;
 	pid = fork();
@@ -295,7 +344,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	close(socks[1]);
-	err = be_decode(socks[0]);
+	err = be_decode(socks[0], 0);
 	if (waitpid(pid, &status, 0) != pid || status)
 		err = 1;
 	return err;
