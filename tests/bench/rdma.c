@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Batches of scattered blocks to and from another node, by RDMA: kvxfer, beside a loop that posts
- * the same pieces by libibverbs and spins until they are done. By the same device and the same
- * memory. And how long a small transfer takes, alone and while large ones go the same way.
+ * the same pieces by libibverbs and spins until they are done, by the same device and the same
+ * memory; and beside what ib_read_bw and ib_write_bw say of pieces of that size. And how long a small transfer takes, alone and while large ones go the same way.
  * Nodes: 2
  */
 #define _GNU_SOURCE
@@ -398,13 +398,51 @@ static void rehearse(struct job *job)
 	job->trips = trips;
 }
 
-static void line(const struct job *job, double ours, double theirs)
+/*
+ * What perftest's own program says of pieces of this size, in MiB/s. 0 when there is no time for it,
+ * and where it finds no clock to measure by, as under User Mode Linux. Both nodes run it.
+ */
+static double by_perftest(const struct job *job)
+{
+	const char *name = job->write ? "ib_write_bw" : "ib_read_bw";
+	const int trips = job->trips * ROUNDS * job->nr / 4;
+	char command[256], line[128];
+	union ibv_gid gid;
+	double mib = 0;
+	FILE *f;
+
+	if (bench_quick)
+		return 0;
+	/* Both have as many iterations, or they wait for each other; it wants five at least. */
+	snprintf(command, sizeof(command), "timeout 200 %s -d kvx0 -x %d -s %u -n %d -F %s %s",
+		 name, gid_index(&gid), job->piece, trips < 128 ? 128 : trips,
+		 node() == 1 ? "--output=bandwidth 10.77.0.2" : ">/dev/null", "2>/dev/null");
+	meet();
+	if (node() == 2) {
+		MUST(!system(command));
+		return 0;
+	}
+	/* It does not wait until the other one listens. */
+	do {
+		f = popen(command, "r");
+		MUST(f);
+		while (fgets(line, sizeof(line), f))
+			mib = strtod(line, NULL);
+	} while (pclose(f));
+	return mib;
+}
+
+static void line(const struct job *job, double ours, double theirs, double perftest)
 {
 	const double mib = (double)job->nr * job->piece / MIB;
 
-	printf("| %-5s | %10u | %18u | %11d | %11.3f | %11.3f | %12.1f | %12.1f | %5.2f |\n",
+	printf("| %-5s | %10u | %18u | %11d | %11.3f | %11.3f | %12.1f | %12.1f | %5.2f |",
 	       job->write ? "WRITE" : "READ", job->nr, job->piece, job->trips * ROUNDS,
 	       ours * 1000, theirs * 1000, mib / ours, mib / theirs, theirs / ours);
+	if (perftest)
+		printf(" %12.1f | %5.2f |\n", perftest, mib / ours / perftest);
+	else
+		printf(" %12s | %5s |\n", "", "");
 }
 
 /* Its blocks from @first on. */
@@ -426,7 +464,7 @@ static void measure(struct job *job)
 	job->xfer = prepare(job, 0, job->nr);
 	rehearse(job);
 	bench_pair(by_kvxfer, by_verbs, job, &a, &b);
-	line(job, a, b);
+	line(job, a, b, by_perftest(job));
 	kvx_xfer_release(job->xfer);
 }
 
@@ -595,11 +633,12 @@ int main(int argc, char **argv)
 	if (node() == 1) {
 		printf("\nFrom node to node by soft-RoCE, beside libibverbs with %d on their way\n",
 		       WINDOW);
-		printf("| %-5s | %10s | %18s | %11s | %11s | %11s | %12s | %12s | %5s |\n", "Way",
-		       "Batch Size", "Block Size (Bytes)", "Trips", "kvxfer (ms)", "verbs (ms)",
-		       "kvxfer MiB/s", "verbs MiB/s", "Ratio");
-		printf("|-------|%.12s|%.20s|%.13s|%.13s|%.13s|%.14s|%.14s|-------|\n", dashes,
-		       dashes, dashes, dashes, dashes, dashes, dashes);
+		printf("| %-5s | %10s | %18s | %11s | %11s | %11s | %12s | %12s | %5s | %12s | "
+		       "%5s |\n", "Way", "Batch Size", "Block Size (Bytes)", "Trips",
+		       "kvxfer (ms)", "verbs (ms)", "kvxfer MiB/s", "verbs MiB/s", "Ratio",
+		       "ib_*_bw", "Ratio");
+		printf("|-------|%.12s|%.20s|%.13s|%.13s|%.13s|%.14s|%.14s|-------|%.14s|-------|\n",
+		       dashes, dashes, dashes, dashes, dashes, dashes, dashes, dashes);
 	}
 	for (int write = 0; write < 2; write++) {
 		for (size_t i = 0; i < ARRAY_SIZE(batches); i++) {
@@ -610,6 +649,8 @@ int main(int argc, char **argv)
 			set_up(&job);
 			if (node() == 1)
 				measure(&job);
+			else
+				by_perftest(&job);
 			tear_down(&job);
 		}
 	}
