@@ -418,6 +418,17 @@ static enum kvxfer_refusal kvx_link_refusal(struct kvx_link *link, struct rdma_c
 	return le16_to_cpu(greeting.refusal);
 }
 
+/*
+ * Frames are sent: whoever is at the other end of a control link, and has proven nothing yet, is
+ * not to reach memory by it, whatever keys it guesses. The connection manager lets all in.
+ */
+static int kvx_link_shut(struct kvx_link *link, struct rdma_cm_id *id)
+{
+	struct ib_qp_attr attr = { .qp_access_flags = 0 };
+
+	return link->index ? 0 : ib_modify_qp(id->qp, &attr, IB_QP_ACCESS_FLAGS);
+}
+
 static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 {
 	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
@@ -442,6 +453,8 @@ static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 	case RDMA_CM_EVENT_ESTABLISHED:
 		if (link->rail->active)
 			err = kvx_link_answered(link, &event->param.conn);
+		if (!err)
+			err = kvx_link_shut(link, id);
 		if (!err) {
 			WRITE_ONCE(link->up, true);
 			kvx_rail_kick(link->rail);
@@ -530,6 +543,9 @@ int kvx_link_accept(struct kvx_link *link, struct rdma_cm_id *id,
 	if (!err) {
 		kvx_link_greet(link, &greeting);
 		err = rdma_accept(id, &param);
+		/* Who asked may send before we hear of it; on iWARP it is us who begin. */
+		if (!err && !link->dev->iwarp && kvx_link_shut(link, id))
+			kvx_rail_fail(link->rail, -EIO, KVXFER_REFUSAL_NONE);
 	}
 	if (err) {
 		kvx_link_unmake(link);
