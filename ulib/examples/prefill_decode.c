@@ -40,6 +40,7 @@
 #define BATCH_LAYERS	16
 #define BATCH_BLOCKS	5
 #define BATCH		(BATCH_BLOCKS * BATCH_LAYERS * 2)
+#define PIECES		4
 
 /* What prefill tells decode, beside the metadata. */
 struct offer {
@@ -159,7 +160,7 @@ static void show_progress(uint32_t done, uint32_t all)
 static void measure(struct kvx_agent *agent, const struct offer *offer, struct kvx_handle mine,
 		    double seconds)
 {
-	static const uint32_t pieces[] = { 4096, 8192, 16384, REGION };
+	static const uint32_t pieces[PIECES] = { 4096, 8192, 16384, REGION };
 	const uint32_t ids[BATCH_BLOCKS] = { 0, 1, 2, 3, 4 };
 	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
 	struct kvx_result result = KVX_RESULT_INIT;
@@ -169,7 +170,7 @@ static void measure(struct kvx_agent *agent, const struct offer *offer, struct k
 	printf("|---|---|---|---|---|---|---|\n");
 	opts.nr_layers = BATCH_LAYERS;
 	opts.src_piece.count = 1;
-	for (size_t p = 0; p < sizeof(pieces) / sizeof(pieces[0]); p++) {
+	for (size_t p = 0; p < PIECES; p++) {
 		uint64_t trips = 0, ns = 0;
 		double moved;
 
