@@ -3,7 +3,7 @@
  * Load and unload, again and again, while others open and close.
  * Labs: uml-debug debian-6.1 debian-6.12
  * Module: bare
- * Time: 200
+ * Time: 400
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
