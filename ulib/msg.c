@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
 /* Messages: send, receive. What comes of it are transfers, see xfer.c. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "internal.h"
@@ -19,6 +20,9 @@ static int make(struct kvx_agent *agent, struct kvx_xfer **out, unsigned long nr
 	int err;
 
 	*out = NULL;
+	/* Numbers are the agent's own: another's would name another pool, with other bytes. */
+	if (pool->agent != agent)
+		return kvx_fail(EINVAL, "%s: the pool is another agent's", what);
 	err = kvx_take_opts(&opts, sizeof(opts), from, what);
 	if (!err)
 		err = kvx_xfer_new(agent, &xfer, what);

@@ -87,7 +87,10 @@ TEST(what_cannot_be_is_refused_by_name)
 {
 	struct end a = make_end(), b = make_end();
 	struct kvx_msg_opts opts = KVX_MSG_OPTS_INIT;
-	struct kvx_pool *readonly, *gone;
+	struct kvxfer_msg unknown = {
+		.hdr.size = sizeof(unknown), .worker_id = b.id, .bytes = 1, .pool = 77,
+	};
+	struct kvx_pool *readonly;
 	struct kvx_xfer *xfer;
 	void *mem;
 
@@ -111,9 +114,13 @@ TEST(what_cannot_be_is_refused_by_name)
 		opts.path = KVX_PATH_RDMA + 1;
 		REFUSED(call(a.agent, &xfer, b.id, a.pool, 0, 1, &opts), EOPNOTSUPP, XFER_PATH);
 		opts.path = KVX_PATH_AUTO;
-		OK(kvx_pool_create(b.agent, &gone, MIB, NULL));
-		REFUSED(call(a.agent, &xfer, b.id, gone, 0, 1, NULL), ENOENT, POOL_UNKNOWN);
-		kvx_pool_close(gone);
+		/* Of the same number, and of none: it is no pool of this agent's. */
+		REFUSED(call(a.agent, &xfer, b.id, b.pool, 0, 1, NULL), EINVAL, NONE);
+		CHECK(ioctl(kvx_fd(a.agent), i ? KVXFER_IOC_MSG_RECV : KVXFER_IOC_MSG_SEND,
+			    &unknown) == -1);
+		CHECK_EQ(errno, ENOENT);
+		CHECK_EQ(unknown.hdr.reason, KVXFER_REASON_POOL_UNKNOWN);
+		CHECK_EQ(unknown.hdr.index, 77);
 	}
 	opts.rails = 1;
 	REFUSED(kvx_msg_send(a.agent, &xfer, b.id, a.pool, 0, 1, &opts), EINVAL, FIELD_UNUSED);
