@@ -79,7 +79,9 @@ static int kvx_put_dev(struct sk_buff *skb, const struct kvx_dev_view *view,
 	    nla_put_u32(skb, KVXFER_NL_DEV_KEYS, view->keys) ||
 	    nla_put_u64_64bit(skb, KVXFER_NL_DEV_REG_BYTES, view->reg_bytes,
 			      KVXFER_NL_DEV_PAD) ||
-	    nla_put_u64_64bit(skb, KVXFER_NL_DEV_REG_NS, view->reg_ns, KVXFER_NL_DEV_PAD))
+	    nla_put_u64_64bit(skb, KVXFER_NL_DEV_REG_NS, view->reg_ns, KVXFER_NL_DEV_PAD) ||
+	    nla_put_u64_64bit(skb, KVXFER_NL_DEV_KEYS_ENDED, view->keys_ended,
+			      KVXFER_NL_DEV_PAD))
 		return -EMSGSIZE;
 	return kvx_put_event(skb, KVXFER_NL_DEV_EVENT, event);
 }

@@ -573,7 +573,7 @@ static int __kvx_serve_tell_keys(struct kvx_served *served, const struct kvx_win
 			return -ENOMEM;
 		msg->keys.id = cpu_to_le32(served->id);
 		msg->keys.device = cpu_to_le32(window->dev->id);
-		msg->keys.shift = cpu_to_le32(window->dev->span_shift);
+		msg->keys.shift = cpu_to_le32(window->shift);
 		msg->keys.total = cpu_to_le32(window->nr);
 		msg->keys.first = cpu_to_le32(first);
 		msg->keys.nr = cpu_to_le32(part);

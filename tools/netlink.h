@@ -115,6 +115,7 @@ struct dev {
 	uint32_t keys;
 	uint64_t reg_bytes;
 	uint64_t reg_ns;
+	uint64_t keys_ended;
 	uint32_t event;
 };
 

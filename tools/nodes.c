@@ -32,6 +32,7 @@ static struct nla_policy dev_policy[KVXFER_NL_DEV_MAX + 1] = {
 	[KVXFER_NL_DEV_KEYS] = { .type = NLA_U32 },
 	[KVXFER_NL_DEV_REG_BYTES] = { .type = NLA_U64 },
 	[KVXFER_NL_DEV_REG_NS] = { .type = NLA_U64 },
+	[KVXFER_NL_DEV_KEYS_ENDED] = { .type = NLA_U64 },
 	[KVXFER_NL_DEV_EVENT] = { .type = NLA_U32 },
 };
 
@@ -87,6 +88,7 @@ bool node_read_dev(struct nlmsghdr *hdr, struct dev *dev)
 		.keys = netlink_u32(attrs[KVXFER_NL_DEV_KEYS]),
 		.reg_bytes = netlink_u64(attrs[KVXFER_NL_DEV_REG_BYTES]),
 		.reg_ns = netlink_u64(attrs[KVXFER_NL_DEV_REG_NS]),
+		.keys_ended = netlink_u64(attrs[KVXFER_NL_DEV_KEYS_ENDED]),
 		.event = netlink_u32(attrs[KVXFER_NL_DEV_EVENT]),
 	};
 	if (attrs[KVXFER_NL_DEV_NUMA_NODE])
@@ -174,6 +176,7 @@ void node_json_dev(struct json *js, const struct dev *dev)
 	json_number(js, "keys", dev->keys);
 	json_number(js, "reg_bytes", dev->reg_bytes);
 	json_number(js, "reg_ns", dev->reg_ns);
+	json_number(js, "keys_ended", dev->keys_ended);
 }
 
 void node_json_peer(struct json *js, const struct peer *peer)

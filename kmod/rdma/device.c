@@ -13,12 +13,13 @@
 #include "../kvx.h"
 #include "../netlink.h"
 #include "../peer.h"
+#include "../pages.h"
 #include "link.h"
 #include "rail.h"
 #include "rdma.h"
 
-/* A key covers no more pages than this: more than 2 MiB bring nothing. */
-#define KVX_SPAN_PAGES_MAX	(1U << (21 - PAGE_SHIFT))
+/* A key covers no more pages than this: more cost memory, and bring little. */
+#define KVX_KEY_PAGES_MAX	512U
 #define KVX_SGE_MAX		KVX_LANE_SGE
 
 static DEFINE_MUTEX(kvx_devs_lock);
@@ -64,12 +65,18 @@ static const char *kvx_dev_look_at(const struct ib_device *ib)
 static int kvx_dev_setup(struct kvx_dev *dev)
 {
 	const struct ib_device_attr *attrs = &dev->ib->attrs;
-	u32 pages;
+	u64 most;
 
 	dev->iwarp = rdma_protocol_iwarp(dev->ib, rdma_start_port(dev->ib));
 	/* A page more than is needed is left free: rxe of 6.1 looks one page too far. */
-	pages = min_t(u32, attrs->max_fast_reg_page_list_len, KVX_SPAN_PAGES_MAX + 1) - 1;
-	dev->span_shift = PAGE_SHIFT + ilog2(pages);
+	dev->key_pages = rounddown_pow_of_two(min(attrs->max_fast_reg_page_list_len - 1,
+						  KVX_KEY_PAGES_MAX));
+	/* Memory comes in no larger pieces than slots. The kernel's own pages all can do. */
+	dev->page_sizes = (attrs->page_size_cap | PAGE_SIZE) &
+			  GENMASK_ULL(PAGE_SHIFT + KVX_SLOT_ORDER, PAGE_SHIFT);
+	most = min_t(u64, attrs->max_mr_size ?: U64_MAX, 1ULL << KVX_SPAN_SHIFT_MAX);
+	most = min(most, (u64)dev->key_pages << __fls(dev->page_sizes));
+	dev->key_max = rounddown_pow_of_two(most);
 	dev->send_sge = clamp_t(u32, attrs->max_send_sge, 1, KVX_SGE_MAX);
 	dev->read_sge = clamp_t(u32, attrs->max_sge_rd, 1, dev->send_sge);
 	dev->pd = ib_alloc_pd(dev->ib, 0);
@@ -138,6 +145,7 @@ static int kvx_dev_add(struct ib_device *ib)
 	atomic_set(&dev->users, 0);
 	init_waitqueue_head(&dev->unused);
 	mutex_init(&dev->lock);
+	INIT_LIST_HEAD(&dev->links);
 	INIT_LIST_HEAD(&dev->maps);
 	INIT_LIST_HEAD(&dev->windows);
 	dev->ib = ib;
@@ -330,7 +338,7 @@ void kvx_dev_look(struct kvx_dev *dev, struct kvx_dev_view *view)
 		.numa_node = dev->numa_node,
 		.ports = dev->ports,
 		.active_ports = READ_ONCE(dev->active_ports),
-		.key_bytes = dev->span_shift ? 1ULL << dev->span_shift : 0,
+		.key_bytes = dev->key_max,
 	};
 	mutex_lock(&kvx_devs_lock);
 	/* Until it has gone, it waits for this lock at least once more. */
@@ -339,6 +347,7 @@ void kvx_dev_look(struct kvx_dev *dev, struct kvx_dev_view *view)
 	mutex_unlock(&kvx_devs_lock);
 	mutex_lock(&dev->lock);
 	view->keys = dev->nr_keys;
+	view->keys_ended = dev->keys_ended;
 	view->reg_bytes = dev->reg_bytes;
 	view->reg_ns = dev->reg_ns;
 	mutex_unlock(&dev->lock);

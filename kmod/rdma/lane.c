@@ -419,7 +419,7 @@ static int kvx_lane_local(struct kvx_lane *lane, struct kvx_flow *flow, u64 plac
 	window = smp_load_acquire(&map->window); /* as kvx_flow_reach() left it */
 	if (!window)
 		return -ENOENT;
-	span = kvx_span_at(0, pool->bytes, dev->span_shift, offset);
+	span = kvx_span_at(0, pool->bytes, window->shift, offset);
 	*bytes = min(*bytes, span.bytes);
 	sge->addr = span.offset;
 	sge->lkey = window->mrs[span.key]->lkey;

@@ -26,6 +26,10 @@
 /* 0.64 ms: a frame that came when there was no room, which credits prevent. */
 #define KVX_RNR_TIMER		12
 
+/* How long it may take to make keys, and to end them: then their connection ends. */
+#define KVX_KEYS_PATIENCE	(5 * HZ)
+#define KVX_END_PATIENCE	(2 * HZ)
+
 unsigned short kvx_port = 19875;
 module_param_named(port, kvx_port, ushort, 0444);
 MODULE_PARM_DESC(port, "where other nodes connect to; 0: nowhere");
@@ -213,22 +217,53 @@ static void kvx_reg_done(struct ib_cq *cq, struct ib_wc *wc)
 static struct ib_cqe kvx_reg_cqe = { .done = kvx_reg_failed };
 static struct ib_cqe kvx_reg_last_cqe = { .done = kvx_reg_done };
 
-static int kvx_link_post_regs(struct kvx_link *link, struct ib_reg_wr *wrs, u32 nr)
+/* Have the device do what makes keys work, or ends them: requests in a chain. */
+static int kvx_link_post_keys(struct kvx_link *link, const struct ib_send_wr *first)
 {
 	const struct ib_send_wr *bad = NULL;
 	int err = -ENOTCONN;
 
 	spin_lock(&link->lock);
 	if (!link->broken) {
-		err = ib_post_send(link->id->qp, &wrs[0].wr, &bad);
+		err = ib_post_send(link->id->qp, first, &bad);
 		/* Those before it are on their way, and nobody will say when they are done. */
 		if (err)
-			pr_debug("link %u: a registration was not taken: %d\n", link->index, err);
+			pr_debug("link %u: work on keys was not taken: %d\n", link->index, err);
 	}
 	spin_unlock(&link->lock);
 	if (err && err != -ENOTCONN)
 		kvx_rail_fail(link->rail, err, KVXFER_REFUSAL_NONE);
 	return err;
+}
+
+/* Until it has been done; who does not take our frames holds up what is behind them. */
+static int kvx_link_do_keys(struct kvx_link *link, const struct ib_send_wr *first,
+			    unsigned long patience)
+{
+	int err;
+
+	lockdep_assert_held(&link->reg_lock);
+	reinit_completion(&link->reg_done);
+	err = kvx_link_post_keys(link, first);
+	if (err)
+		return err;
+	if (!wait_for_completion_timeout(&link->reg_done, patience)) {
+		kvx_rail_fail(link->rail, -ETIMEDOUT, KVXFER_REFUSAL_NONE);
+		wait_for_completion(&link->reg_done);
+	}
+	err = link->reg_status == IB_WC_SUCCESS ? 0 : -EIO;
+	/* What was flushed was not the cause; but the connection is over. */
+	if (err)
+		kvx_rail_fail(link->rail, err, KVXFER_REFUSAL_NONE);
+	return err;
+}
+
+/* Only the last is told of when all goes well. */
+static void kvx_link_chain(struct ib_send_wr *wr, struct ib_send_wr *next)
+{
+	wr->next = next;
+	wr->wr_cqe = next ? &kvx_reg_cqe : &kvx_reg_last_cqe;
+	wr->send_flags = next ? 0 : IB_SEND_SIGNALED;
 }
 
 /**
@@ -254,29 +289,90 @@ int kvx_link_register(struct kvx_link *link, struct ib_mr **mrs, u32 nr, int acc
 	for (i = 0; i < nr; i++) {
 		ib_update_fast_reg_key(mrs[i], ib_inc_rkey(mrs[i]->rkey));
 		wrs[i].wr.opcode = IB_WR_REG_MR;
-		wrs[i].wr.next = i + 1 < nr ? &wrs[i + 1].wr : NULL;
-		wrs[i].wr.wr_cqe = i + 1 < nr ? &kvx_reg_cqe : &kvx_reg_last_cqe;
+		kvx_link_chain(&wrs[i].wr, i + 1 < nr ? &wrs[i + 1].wr : NULL);
 		wrs[i].mr = mrs[i];
 		wrs[i].key = mrs[i]->rkey;
 		wrs[i].access = access;
 	}
-	wrs[nr - 1].wr.send_flags = IB_SEND_SIGNALED;
-	reinit_completion(&link->reg_done);
-	err = kvx_link_post_regs(link, wrs, nr);
-	if (!err) {
-		/* Who does not take our frames holds up what is behind them. */
-		if (!wait_for_completion_timeout(&link->reg_done, 5 * HZ)) {
-			kvx_rail_fail(link->rail, -ETIMEDOUT, KVXFER_REFUSAL_NONE);
-			wait_for_completion(&link->reg_done);
-		}
-		err = link->reg_status == IB_WC_SUCCESS ? 0 : -EIO;
-		/* What was flushed was not the cause; but the connection is over. */
-		if (err)
-			kvx_rail_fail(link->rail, err, KVXFER_REFUSAL_NONE);
-	}
+	err = kvx_link_do_keys(link, &wrs[0].wr, KVX_KEYS_PATIENCE);
 	mutex_unlock(&link->reg_lock);
 	kfree(wrs);
 	return err;
+}
+
+/**
+ * kvx_link_invalidate() - have keys work no more
+ * @link: a control link of their device, whoever it is with
+ * @mrs: the keys' memory
+ * @nr: how many
+ *
+ * Context: process, may sleep until the device has done it.
+ * Return: 0; or an errno, and the keys may work still.
+ */
+int kvx_link_invalidate(struct kvx_link *link, struct ib_mr **mrs, u32 nr)
+{
+	struct ib_send_wr *wrs;
+	int err;
+	u32 i;
+
+	wrs = kcalloc(nr, sizeof(*wrs), GFP_KERNEL);
+	if (!wrs)
+		return -ENOMEM;
+	mutex_lock(&link->reg_lock);
+	for (i = 0; i < nr; i++) {
+		wrs[i].opcode = IB_WR_LOCAL_INV;
+		kvx_link_chain(&wrs[i], i + 1 < nr ? &wrs[i + 1] : NULL);
+		wrs[i].ex.invalidate_rkey = mrs[i]->rkey;
+	}
+	err = kvx_link_do_keys(link, &wrs[0], KVX_END_PATIENCE);
+	mutex_unlock(&link->reg_lock);
+	kfree(wrs);
+	return err;
+}
+
+/**
+ * kvx_link_on() - a connection to have a device end keys by
+ * @dev: the device
+ *
+ * Whose it is does not matter. One is best on which nothing is to be waited for: a peer that takes
+ * nothing could keep its keys for a while else.
+ *
+ * Context: process, may sleep.
+ * Return: a control link, which keeps the device from going, for kvx_link_off(); or NULL.
+ */
+struct kvx_link *kvx_link_on(struct kvx_dev *dev)
+{
+	struct kvx_link *link, *found = NULL;
+
+	mutex_lock(&dev->lock);
+	list_for_each_entry(link, &dev->links, on_dev) {
+		if (READ_ONCE(link->rail->state) != KVX_RAIL_READY ||
+		    READ_ONCE(link->rail->failed))
+			continue;
+		found = link;
+		if (!READ_ONCE(link->rail->out))
+			break;
+	}
+	if (found) {
+		kref_get(&found->rail->ref);
+		/* The link does, as long as it is in the list. */
+		kvx_dev_use_more(dev);
+	}
+	mutex_unlock(&dev->lock);
+	return found;
+}
+
+/**
+ * kvx_link_off() - done with it
+ * @link: what kvx_link_on() gave
+ * @dev: the same that it was given
+ *
+ * Context: process.
+ */
+void kvx_link_off(struct kvx_link *link, struct kvx_dev *dev)
+{
+	kvx_rail_put(link->rail);
+	kvx_dev_unuse(dev);
 }
 
 /*
@@ -296,6 +392,7 @@ void kvx_link_init(struct kvx_link *link, struct kvx_rail *rail, u32 index)
 	link->rail = rail;
 	link->index = index;
 	spin_lock_init(&link->lock);
+	INIT_LIST_HEAD(&link->on_dev);
 	mutex_init(&link->reg_lock);
 	init_completion(&link->reg_done);
 }
@@ -429,6 +526,16 @@ static int kvx_link_shut(struct kvx_link *link, struct rdma_cm_id *id)
 	return link->index ? 0 : ib_modify_qp(id->qp, &attr, IB_QP_ACCESS_FLAGS);
 }
 
+/* Its device may be worked with by it, by whoever has to. */
+static void kvx_link_offer(struct kvx_link *link)
+{
+	if (link->index)
+		return;
+	mutex_lock(&link->dev->lock);
+	list_add(&link->on_dev, &link->dev->links);
+	mutex_unlock(&link->dev->lock);
+}
+
 static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 {
 	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
@@ -456,6 +563,7 @@ static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 		if (!err)
 			err = kvx_link_shut(link, id);
 		if (!err) {
+			kvx_link_offer(link);
 			WRITE_ONCE(link->up, true);
 			kvx_rail_kick(link->rail);
 		}
@@ -575,6 +683,11 @@ void kvx_link_end(struct kvx_link *link)
 	link->broken = true;
 	spin_unlock(&link->lock);
 	rdma_unlock_handler(id);
+	if (!list_empty(&link->on_dev)) {
+		mutex_lock(&link->dev->lock);
+		list_del_init(&link->on_dev);
+		mutex_unlock(&link->dev->lock);
+	}
 	/* Who was asked may send before it is told that the other knows. */
 	if (id->qp && (link->up || !link->rail->active)) {
 		rdma_disconnect(id);

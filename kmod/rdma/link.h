@@ -37,11 +37,12 @@ struct kvx_recv {
  * @dev: on which device; from when its address is known to its end
  * @cq: where its completions are told
  * @lock: held by who posts
+ * @on_dev: in the device's list, of a control link that is up; under the device's lock
  * @up: both ends know that it is connected
  * @broken: nothing is posted any more; set under @lock
  * @recvs: the control link's; and, on iWARP, those of lanes by which is written
  * @nr_recvs: how many
- * @reg_lock: held by who registers
+ * @reg_lock: held by who makes keys or ends them
  * @reg_done: which is told here
  * @reg_status: how it went
  * @lane: a lane's; NULL for the control link
@@ -53,6 +54,7 @@ struct kvx_link {
 	struct kvx_dev *dev;
 	struct ib_cq *cq;
 	spinlock_t lock;		/* see above */
+	struct list_head on_dev;
 	bool up;
 	bool broken;
 	struct kvx_recv *recvs;
@@ -71,6 +73,9 @@ void kvx_link_end(struct kvx_link *link);
 int kvx_link_send(struct kvx_link *link, struct ib_cqe *cqe, u64 dma, u32 bytes);
 void kvx_link_failed(struct kvx_link *link, enum ib_wc_status status);
 int kvx_link_register(struct kvx_link *link, struct ib_mr **mrs, u32 nr, int access);
+int kvx_link_invalidate(struct kvx_link *link, struct ib_mr **mrs, u32 nr);
+struct kvx_link *kvx_link_on(struct kvx_dev *dev);
+void kvx_link_off(struct kvx_link *link, struct kvx_dev *dev);
 
 int kvx_listen(void);
 void kvx_unlisten(void);

@@ -36,16 +36,20 @@ struct kvx_rail;
  * @why: why it cannot be used, in words; NULL when it can
  * @iwarp: its rules are those of iWARP
  * @numa_node: where it is; or none
- * @span_shift: how much a key covers
+ * @key_pages: how many pages a key can cover, a power of two
+ * @page_sizes: of which sizes those may be, as a mask
+ * @key_max: how many bytes a key covers at most, a power of two
  * @send_sge: how many places a write may gather from
  * @read_sge: how many a read may scatter to
  * @gone: it is being removed; under kvx_devs_lock
  * @users: links that are on it, and whoever works with it for a while
  * @unused: woken when the last of those has gone
  * @lock: for what follows
+ * @links: control links on it that are up
  * @maps: what of pools it can reach
  * @windows: what of pools peers can reach by it
  * @nr_keys: how many keys those have
+ * @keys_ended: how many were ended by work requests, ever
  * @reg_bytes: how many bytes were made reachable by keys, ever
  * @reg_ns: how long that took
  * @ports: how many ports it has
@@ -61,16 +65,20 @@ struct kvx_dev {
 	const char *why;
 	bool iwarp;
 	int numa_node;
-	u32 span_shift;
+	u32 key_pages;
+	u64 page_sizes;
+	u64 key_max;
 	u32 send_sge;
 	u32 read_sge;
 	bool gone;
 	atomic_t users;
 	wait_queue_head_t unused;
 	struct mutex lock;		/* see above */
+	struct list_head links;
 	struct list_head maps;
 	struct list_head windows;
 	u32 nr_keys;
+	u64 keys_ended;
 	u64 reg_bytes;
 	u64 reg_ns;
 	u32 ports;
@@ -95,6 +103,7 @@ struct kvx_dev_view {
 	u32 active_ports;
 	u64 key_bytes;
 	u32 keys;
+	u64 keys_ended;
 	u64 reg_bytes;
 	u64 reg_ns;
 };
@@ -164,6 +173,9 @@ struct kvx_range {
  * @dev: the device, with a reference
  * @peer: whom the keys are for, which lasts as long as it; NULL for what reads write through
  * @ended: somebody has made a key invalid
+ * @page_shift: of which pages the keys are
+ * @shift: of the span that each covers
+ * @made: all of its keys have been made
  * @nr: how many keys there are
  * @mrs: one for each; NULL when there are none any more
  */
@@ -173,6 +185,9 @@ struct kvx_window {
 	struct kvx_dev *dev;
 	struct kvx_peer *peer;
 	bool ended;
+	u32 page_shift;
+	u32 shift;
+	bool made;
 	u32 nr;
 	struct ib_mr **mrs;
 };

@@ -6,7 +6,13 @@
  * first, and used for all that this node reads and writes there on its own account. A *window* is
  * bytes that others may reach by keys: each key covers a span of them, with the least rights, and
  * counts from 0. Windows are made for grants, one for a grant, a peer and a device, and are gone
- * when the grant is revoked: a key that was told is worth nothing then.
+ * when the grant is revoked: the device is told by work requests that their keys are worth nothing,
+ * and has done so when kvx_window_free() goes on. Where there is no connection to tell it by, or
+ * none that works, giving the keys back does the same.
+ *
+ * A key covers a row of pages of the device's, which are as large as the device has them and the
+ * memory of the whole window lies: so the keys of a window, which have to be made, and told, and
+ * looked up by the device, are few.
  *
  * Peers share no windows, as who knows a key can end it, by a send that says so. What is left is
  * that a peer guesses: all keys of a device are in one protection domain, so one that was found is
@@ -207,6 +213,26 @@ u64 kvx_map_at(const struct kvx_map *map, u64 offset, u64 *bytes)
  * --- windows ------------------------------------------------------------------------------------
  */
 
+/* Have the device end the keys, by a connection on it. Returns how many it has ended. */
+static u32 kvx_window_invalidate(struct kvx_window *window)
+{
+	struct kvx_link *link = kvx_link_on(window->dev);
+	u32 at, nr = 0;
+
+	if (!link)
+		return 0;
+	/* The link keeps the device from going, and so from killing the window. */
+	for (at = 0; window->mrs && at < window->nr; at += KVX_REG_BATCH) {
+		const u32 part = min_t(u32, window->nr - at, KVX_REG_BATCH);
+
+		if (kvx_link_invalidate(link, window->mrs + at, part))
+			break;
+		nr += part;
+	}
+	kvx_link_off(link, window->dev);
+	return nr;
+}
+
 /* The keys are worth nothing any more when this returns. */
 static void __kvx_window_kill(struct kvx_window *window)
 {
@@ -251,9 +277,15 @@ void kvx_windows_kill(struct kvx_dev *dev)
 void kvx_window_free(struct kvx_window *window)
 {
 	struct kvx_dev *dev = window->dev;
+	u32 ended = 0;
+
+	/* What somebody else has ended may not be ended again. */
+	if (window->made && !READ_ONCE(window->ended))
+		ended = kvx_window_invalidate(window);
 
 	mutex_lock(&dev->lock);
 	__kvx_window_kill(window);
+	dev->keys_ended += ended;
 	mutex_unlock(&dev->lock);
 	kvx_dev_put(dev);
 	kfree(window);
@@ -317,11 +349,11 @@ static int kvx_window_sg(const struct kvx_map *map, u64 at, u64 bytes, struct sc
 	return bytes ? -E2BIG : (int)nr;
 }
 
-/* One key. @sg has been initialised, and is as long as a span has pages. */
+/* One key. @sg has been initialised, and is as long as a key has pages. */
 static int kvx_window_key(struct kvx_window *window, u32 key, const struct kvx_map *map, u64 at,
 			  u64 bytes, struct scatterlist *sg)
 {
-	const u32 pages = 1U << (window->dev->span_shift - PAGE_SHIFT);
+	const u32 pages = DIV_ROUND_UP_ULL(bytes, 1ULL << window->page_shift);
 	unsigned int none = 0;
 	struct ib_mr *mr;
 	int nr, err;
@@ -330,10 +362,10 @@ static int kvx_window_key(struct kvx_window *window, u32 key, const struct kvx_m
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);
 	window->mrs[key] = mr;
-	nr = kvx_window_sg(map, at, bytes, sg, pages);
+	nr = kvx_window_sg(map, at, bytes, sg, window->dev->key_pages);
 	if (nr < 0)
 		return nr;
-	err = ib_map_mr_sg_zbva(mr, sg, nr, &none, PAGE_SIZE);
+	err = ib_map_mr_sg_zbva(mr, sg, nr, &none, 1U << window->page_shift);
 	if (err < 0)
 		return err;
 	return err == nr && mr->length == bytes ? 0 : -EINVAL;
@@ -343,7 +375,7 @@ static int kvx_window_fill(struct kvx_window *window, struct kvx_link *link,
 			   const struct kvx_range *ranges, u32 nr, int access,
 			   struct scatterlist *sg)
 {
-	const u32 shift = window->dev->span_shift;
+	const u32 shift = window->shift;
 	u32 r, key = 0, posted = 0;
 	struct kvx_map *map;
 	int err = 0;
@@ -369,6 +401,40 @@ static int kvx_window_fill(struct kvx_window *window, struct kvx_link *link,
 	return 0;
 }
 
+/*
+ * Which pages the whole of it lies in as the device wants that: each begins where such a page does.
+ * Spans begin at multiples of them from where a slot does, or where a range does.
+ */
+static int kvx_window_lay(struct kvx_window *window, const struct kvx_range *ranges, u32 nr)
+{
+	u64 at = BIT_ULL(PAGE_SHIFT + KVX_SLOT_ORDER), row;
+	struct kvx_dev *dev = window->dev;
+	const struct kvx_pages *pages;
+	struct kvx_map *map;
+	unsigned long s;
+	u32 r;
+
+	for (r = 0; r < nr; r++) {
+		map = kvx_map_get(ranges[r].pool, dev);
+		if (IS_ERR(map))
+			return PTR_ERR(map);
+		pages = &ranges[r].pool->pages;
+		at |= ranges[r].start;
+		for (s = ranges[r].start >> PAGE_SHIFT >> KVX_SLOT_ORDER;
+		     s << KVX_SLOT_ORDER << PAGE_SHIFT < ranges[r].start + ranges[r].bytes; s++) {
+			row = PAGE_SIZE;
+			/* Of one that is in pieces nothing is known but that they are pages. */
+			at |= pages->slots[s].table ? PAGE_SIZE :
+			      kvx_map_at(map, (u64)s << KVX_SLOT_ORDER << PAGE_SHIFT, &row);
+			cond_resched();
+		}
+	}
+	window->page_shift = __fls(dev->page_sizes & GENMASK_ULL(__ffs64(at), 0));
+	window->shift = min_t(u32, window->page_shift + ilog2(dev->key_pages),
+			      ilog2(dev->key_max));
+	return 0;
+}
+
 /**
  * kvx_window_make() - make bytes of pools reachable
  * @dev: by which device; the caller keeps it from going
@@ -385,7 +451,6 @@ struct kvx_window *kvx_window_make(struct kvx_dev *dev, struct kvx_link *link,
 				   const struct kvx_range *ranges, u32 nr, int access,
 				   struct kvx_peer *peer)
 {
-	const u32 pages = 1U << (dev->span_shift - PAGE_SHIFT);
 	const u64 began = ktime_get_ns();
 	struct kvx_window *window;
 	struct scatterlist *sg;
@@ -393,23 +458,28 @@ struct kvx_window *kvx_window_make(struct kvx_dev *dev, struct kvx_link *link,
 	int err = -ENOMEM;
 	u32 r;
 
-	for (r = 0; r < nr; r++) {
-		keys += kvx_span_keys(ranges[r].start, ranges[r].bytes, dev->span_shift);
-		bytes += ranges[r].bytes;
-	}
-	if (keys > KVX_KEYS_MAX)
-		return ERR_PTR(-E2BIG);
 	window = kzalloc(sizeof(*window), GFP_KERNEL_ACCOUNT);
-	sg = kvmalloc_array(pages, sizeof(*sg), GFP_KERNEL);
+	sg = kvmalloc_array(dev->key_pages, sizeof(*sg), GFP_KERNEL);
 	if (!window || !sg)
 		goto err_free;
+	sg_init_table(sg, dev->key_pages);
+	window->dev = dev;
+	window->peer = peer;
+	err = kvx_window_lay(window, ranges, nr);
+	if (err)
+		goto err_free;
+	for (r = 0; r < nr; r++) {
+		keys += kvx_span_keys(ranges[r].start, ranges[r].bytes, window->shift);
+		bytes += ranges[r].bytes;
+	}
+	err = -E2BIG;
+	if (keys > KVX_KEYS_MAX)
+		goto err_free;
+	err = -ENOMEM;
 	window->mrs = kvcalloc(keys, sizeof(*window->mrs), KVX_GFP_LIST);
 	if (!window->mrs)
 		goto err_free;
-	sg_init_table(sg, pages);
 	window->nr = keys;
-	window->dev = dev;
-	window->peer = peer;
 	kref_get(&dev->ref);
 	mutex_lock(&dev->lock);
 	list_add(&window->link, &dev->windows);
@@ -421,6 +491,7 @@ struct kvx_window *kvx_window_make(struct kvx_dev *dev, struct kvx_link *link,
 		kvx_window_free(window);
 		return ERR_PTR(err);
 	}
+	window->made = true;
 	mutex_lock(&dev->lock);
 	dev->reg_bytes += bytes;
 	dev->reg_ns += ktime_get_ns() - began;
@@ -448,17 +519,15 @@ void kvx_maps_drop(struct kvx_pool *pool)
 	struct kvx_map *map, *next;
 
 	list_for_each_entry_safe(map, next, &pool->dev_maps, pool_link) {
+		if (map->window)
+			kvx_window_free(map->window);
 		/* Either the device's removal ends it, or we do, and the device waits for us. */
 		mutex_lock(&map->dev->lock);
-		if (map->window)
-			__kvx_window_kill(map->window);
 		if (!map->dead) {
 			list_del(&map->dev_link);
 			kvx_map_unmap(map);
 		}
 		mutex_unlock(&map->dev->lock);
-		if (map->window)
-			kvx_window_free(map->window);
 		kvx_dev_put(map->dev);
 		kfree(map);
 	}

@@ -101,13 +101,13 @@ static inline uint32_t nl_rails(uint64_t boot_id)
 	return *(const uint32_t *)nl_get(&msg, KVXFER_NL_PEER_RAILS);
 }
 
-/* What has come from a peer by its rails, or gone to it: KVXFER_NL_RAIL_READ_BYTES, or WRITE. */
-static inline uint64_t nl_rail_bytes(uint64_t boot_id, uint16_t attr)
+/* What there is of a kind: @each is called for it. */
+static inline void nl_dump(uint8_t cmd, void (*each)(const struct nl_message *msg, void *arg),
+			   void *arg)
 {
-	struct nl_message ask = nl_message(nl_family(), KVXFER_NL_CMD_RAIL_GET);
+	struct nl_message ask = nl_message(nl_family(), cmd);
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
 	unsigned char got[32768] __attribute__((aligned(8)));
-	uint64_t sum = 0, bytes;
 	bool more = true;
 	ssize_t n;
 
@@ -120,18 +120,38 @@ static inline uint64_t nl_rail_bytes(uint64_t boot_id, uint16_t attr)
 		n = recv(fd, got, sizeof(got), 0);
 		CHECK(n > 0);
 		for (; NLMSG_OK(nl, n); nl = NLMSG_NEXT(nl, n)) {
-			const struct nl_message *msg = (const void *)nl;
-
 			CHECK(nl->nlmsg_type != NLMSG_ERROR);
 			more = nl->nlmsg_type != NLMSG_DONE;
-			if (!more || memcmp(nl_get(msg, KVXFER_NL_RAIL_BOOT_ID), &boot_id, 8))
-				continue;
-			memcpy(&bytes, nl_get(msg, attr), sizeof(bytes));
-			sum += bytes;
+			if (more)
+				each((const void *)nl, arg);
 		}
 	}
 	close(fd);
-	return sum;
+}
+
+struct nl_rail_bytes {
+	uint64_t boot_id, sum;
+	uint16_t attr;
+};
+
+static inline void nl_add_rail(const struct nl_message *msg, void *arg)
+{
+	struct nl_rail_bytes *rails = arg;
+	uint64_t bytes;
+
+	if (memcmp(nl_get(msg, KVXFER_NL_RAIL_BOOT_ID), &rails->boot_id, 8))
+		return;
+	memcpy(&bytes, nl_get(msg, rails->attr), sizeof(bytes));
+	rails->sum += bytes;
+}
+
+/* What has come from a peer by its rails, or gone to it: KVXFER_NL_RAIL_READ_BYTES, or WRITE. */
+static inline uint64_t nl_rail_bytes(uint64_t boot_id, uint16_t attr)
+{
+	struct nl_rail_bytes rails = { .boot_id = boot_id, .attr = attr };
+
+	nl_dump(KVXFER_NL_CMD_RAIL_GET, nl_add_rail, &rails);
+	return rails.sum;
 }
 
 /* All rails to a peer that there are, or could be. */
