@@ -9,6 +9,7 @@
 #include <linux/hashtable.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
+#include <linux/nsproxy.h>
 #include <linux/pid.h>
 #include <linux/random.h>
 #include <linux/sched.h>
@@ -23,6 +24,7 @@
 #include "peer.h"
 #include "pool.h"
 #include "quota.h"
+#include "rdma/net.h"
 #include "ring.h"
 #include "trace.h"
 #include "xfer.h"
@@ -106,6 +108,12 @@ struct kvx_agent *kvx_agent_open(void)
 	agent->pid = get_pid(task_tgid(current));
 	agent->uid = current_uid();
 
+	agent->net = kvx_net_open(current->nsproxy->net_ns);
+	if (IS_ERR(agent->net)) {
+		err = PTR_ERR(agent->net);
+		goto err_free;
+	}
+
 	mutex_lock(&kvx_agents_lock);
 	if (kvx_agents_count >= READ_ONCE(max_agents)) {
 		pr_warn_ratelimited("%s (pid %d) refused: %u agents are open, and max_agents is %u\n",
@@ -129,6 +137,8 @@ struct kvx_agent *kvx_agent_open(void)
 
 err_unlock:
 	mutex_unlock(&kvx_agents_lock);
+	kvx_net_close(agent->net);
+err_free:
 	put_pid(agent->pid);
 	kfree(agent);
 	return ERR_PTR(err);
@@ -182,6 +192,7 @@ void kvx_agent_close(struct kvx_agent *agent)
 	kvx_layouts_drop(agent);
 	kvx_pools_drop(agent);
 	kvx_ring_free(agent);
+	kvx_net_close(agent->net);
 	kvx_agent_put(agent);
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_agent_close);

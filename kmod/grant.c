@@ -567,8 +567,8 @@ static int kvx_import_from_peer(struct kvx_agent *agent, struct kvxfer_layout_im
 	err = -ENOMEM;
 	if (!remotes || !layouts)
 		goto out_free;
-	err = kvx_peer_want_from(&cmd->hdr, cmd->boot_id, cmd->addresses, cmd->nr_addresses,
-				 &peer);
+	err = kvx_peer_want_from(agent, &cmd->hdr, cmd->boot_id, cmd->addresses,
+				 cmd->nr_addresses, &peer);
 	if (err)
 		goto out_free;
 	import = kvx_import_new(cmd);

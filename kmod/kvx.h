@@ -16,6 +16,10 @@
  * kvx_pools_lock (mutex, pool.c)
  *	The table of pools and the hash of their names. Process context only.
  *
+ * kvx_nets_lock (mutex, rdma/net.c)
+ *	Which network namespaces agents are in, and where is listened there. The connection
+ *	manager's locks are inside, its handlers do not take it. Process context only.
+ *
  * kvx_peers_lock (mutex, peer.c)
  *	The table of peers. Their connect works, which are waited for under it, do not take it.
  *	Process context only.
@@ -130,6 +134,10 @@
  *	A kref, the first its own until it has ended: then its device does nothing for it any more.
  *	One that was lost with what it wrote is held by its peer until the other end is over, too.
  *
+ * struct kvx_net
+ *	A kref: of the agents in it together, which goes when after the last of them its rails have
+ *	ended; and of each rail. Only until then it has its namespace.
+ *
  * struct kvx_remote
  *	A kref: of its peer's table and of its layout. The layout's end takes it from the table.
  *
@@ -166,6 +174,7 @@
 #include "message.h"
 #include "note.h"
 
+struct kvx_net;
 struct kvx_ring;
 struct pid;
 
@@ -181,6 +190,7 @@ struct pid;
  * @name: padded with NUL; under kvx_agents_lock
  * @pid: of the process that opened it
  * @uid: of its user
+ * @net: the network namespace that it was opened in
  * @hash: link in the hash of worker_ids; under kvx_agents_lock
  * @worker_id_used: handles hold its worker_id; under kvx_agents_lock
  * @pools: the pools it has open, by their numbers in it
@@ -207,6 +217,7 @@ struct kvx_agent {
 	char name[KVXFER_NAME_MAX];
 	struct pid *pid;
 	kuid_t uid;
+	struct kvx_net *net;
 	struct hlist_node hash;
 	bool worker_id_used;
 	struct xarray pools;

@@ -8,7 +8,8 @@
 #include "netlink.h"
 #include "pool.h"
 #include "peer.h"
-#include "rdma/link.h"
+#include "rdma/net.h"
+#include "rdma/rdma.h"
 #include "xfer.h"
 
 /* Which node this is, for as long as the module is loaded; never 0. */
@@ -29,15 +30,16 @@ static int __init kvx_init(void)
 	err = kvx_xfers_init();
 	if (err)
 		goto err_pools_exit;
-	err = kvx_peers_init();
+	err = kvx_nets_init();
 	if (err)
 		goto err_xfers_exit;
+	err = kvx_peers_init();
+	if (err)
+		goto err_nets_exit;
 	err = kvx_devs_init();
 	if (err)
 		goto err_peers_exit;
-	err = kvx_listen();
-	if (err)
-		pr_warn("no other node can connect: port %u: error %d\n", kvx_port, err);
+	kvx_nets_listen();
 	err = kvx_netlink_init();
 	if (err)
 		goto err_unlisten;
@@ -51,10 +53,12 @@ static int __init kvx_init(void)
 err_netlink_exit:
 	kvx_netlink_exit();
 err_unlisten:
-	kvx_unlisten();
+	kvx_nets_unlisten();
 	kvx_devs_exit();
 err_peers_exit:
 	kvx_peers_exit();
+err_nets_exit:
+	kvx_nets_exit();
 err_xfers_exit:
 	kvx_xfers_exit();
 err_pools_exit:
@@ -68,8 +72,9 @@ static void __exit kvx_exit(void)
 {
 	kvx_chardev_unregister();
 	kvx_netlink_exit();
-	kvx_unlisten();
+	kvx_nets_unlisten();
 	kvx_peers_exit();
+	kvx_nets_exit();
 	kvx_xfers_exit();
 	kvx_pools_exit();
 	kvx_devs_exit();

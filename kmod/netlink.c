@@ -120,6 +120,7 @@ static int kvx_put_rail(struct sk_buff *skb, const struct kvx_rail_view *view,
 	    nla_put_u32(skb, KVXFER_NL_RAIL_ATTEMPTS, view->attempts) ||
 	    nla_put_u32(skb, KVXFER_NL_RAIL_ERROR, view->error) ||
 	    nla_put_u32(skb, KVXFER_NL_RAIL_REFUSAL, view->refusal) ||
+	    (view->netns && nla_put_u32(skb, KVXFER_NL_RAIL_NETNS, view->netns)) ||
 	    nla_put_u32(skb, KVXFER_NL_RAIL_NEXT_MS, view->next_ms) ||
 	    nla_put_u64_64bit(skb, KVXFER_NL_RAIL_READ_BYTES, view->bytes[0],
 			      KVXFER_NL_RAIL_PAD) ||

@@ -16,6 +16,7 @@
 #include "netlink.h"
 #include "peer.h"
 #include "rdma/flow.h"
+#include "rdma/net.h"
 #include "rdma/rail.h"
 #include "remote.h"
 #include "serve.h"
@@ -272,34 +273,31 @@ bool kvx_same_host(const struct sockaddr_storage *a, const struct sockaddr_stora
 /**
  * __kvx_peer_address() - what is known of an address
  * @peer: whose; its lock is held
+ * @net: in which network namespace
  * @addr: the address
  *
  * Context: any.
  * Return: what is known, or NULL.
  */
-struct kvx_address *__kvx_peer_address(struct kvx_peer *peer, const struct sockaddr_storage *addr)
+struct kvx_address *__kvx_peer_address(struct kvx_peer *peer, const struct kvx_net *net,
+				       const struct sockaddr_storage *addr)
 {
 	u32 i;
 
 	lockdep_assert_held(&peer->lock);
 	for (i = 0; i < KVX_PEER_ADDRESSES_MAX; i++)
-		if (kvx_same_host(&peer->addresses[i].addr, addr))
+		if (peer->addresses[i].net == net &&
+		    kvx_same_host(&peer->addresses[i].addr, addr))
 			return &peer->addresses[i];
 	return NULL;
 }
 
-/**
- * __kvx_peer_add_address() - one more
- * @peer: whose; its lock is held
- * @addr: the address
- *
- * Its place does not change for as long as it is known: it is the number of the rail to it.
- *
- * Context: any.
- * Return: what is known of it, which is nothing yet; NULL when it has too many.
+/*
+ * One more, of which nothing is known yet; NULL when there are too many. Its place does not change
+ * for as long as it is known: it is the number of the rail to it.
  */
-struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer,
-					   const struct sockaddr_storage *addr)
+static struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer, struct kvx_net *net,
+						  const struct sockaddr_storage *addr)
 {
 	u32 i;
 
@@ -307,7 +305,7 @@ struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer,
 	for (i = 0; i < KVX_PEER_ADDRESSES_MAX; i++) {
 		if (peer->addresses[i].addr.ss_family)
 			continue;
-		peer->addresses[i] = (struct kvx_address){ .addr = *addr };
+		peer->addresses[i] = (struct kvx_address){ .addr = *addr, .net = net };
 		return &peer->addresses[i];
 	}
 	return NULL;
@@ -323,26 +321,27 @@ static bool __kvx_address_is_idle(struct kvx_peer *peer, const struct kvx_addres
 /**
  * __kvx_peer_find_address() - where what is known of an address can be put
  * @peer: whose; its lock is held
+ * @net: in which network namespace
  * @addr: the address, where a rail has been made
  *
  * Context: any.
  * Return: what is known; perhaps in place of what programs only said; NULL when there is no room.
  */
-struct kvx_address *__kvx_peer_find_address(struct kvx_peer *peer,
+struct kvx_address *__kvx_peer_find_address(struct kvx_peer *peer, struct kvx_net *net,
 					    const struct sockaddr_storage *addr)
 {
-	struct kvx_address *address = __kvx_peer_address(peer, addr);
+	struct kvx_address *address = __kvx_peer_address(peer, net, addr);
 	bool known = address;
 
 	if (!address)
-		address = __kvx_peer_add_address(peer, addr);
+		address = __kvx_peer_add_address(peer, net, addr);
 	if (!address) {
 		for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
 			if (__kvx_address_is_idle(peer, address))
 				break;
 		if (address == kvx_addresses_end(peer))
 			return NULL;
-		*address = (struct kvx_address){ .addr = *addr };
+		*address = (struct kvx_address){ .addr = *addr, .net = net };
 	}
 	/* At which port it can be asked we have not been told. */
 	address->passive |= !known;
@@ -352,13 +351,15 @@ struct kvx_address *__kvx_peer_find_address(struct kvx_peer *peer,
 /**
  * kvx_peer_want() - somebody wants to be connected
  * @peer: with whom; kvx_peer_unwant() must follow
+ * @net: from which network namespace, which an agent is in
  * @addresses: where it can be asked, perhaps among others that are known
  * @nr: how many
  *
  * Context: process.
  * Return: 0; -ESTALE when it is no more; -ENOSPC when it has too many addresses.
  */
-int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresses, u32 nr)
+int kvx_peer_want(struct kvx_peer *peer, struct kvx_net *net,
+		  const struct sockaddr_storage *addresses, u32 nr)
 {
 	struct kvx_address *address;
 	int err = 0;
@@ -368,9 +369,9 @@ int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresse
 	if (peer->gone)
 		err = -ESTALE;
 	for (i = 0; i < nr && !err; i++) {
-		address = __kvx_peer_address(peer, &addresses[i]);
+		address = __kvx_peer_address(peer, net, &addresses[i]);
 		if (!address)
-			address = __kvx_peer_add_address(peer, &addresses[i]);
+			address = __kvx_peer_add_address(peer, net, &addresses[i]);
 		if (!address) {
 			err = -ENOSPC;
 			break;
@@ -432,21 +433,22 @@ static bool __kvx_address_is_due(const struct kvx_peer *peer, const struct kvx_a
 	       !address->passive && !address->rail && !address->down;
 }
 
-/* Is there something to be asked at an address, now? */
-static bool kvx_peer_next_address(struct kvx_peer *peer, struct kvx_address *address,
-				  struct sockaddr_storage *addr)
+/* Is there something to be asked at an address, now? Returns in which namespace, or NULL. */
+static struct kvx_net *kvx_peer_next_address(struct kvx_peer *peer, struct kvx_address *address,
+					     struct sockaddr_storage *addr)
 {
-	bool now = false;
+	struct kvx_net *net = NULL;
 
 	spin_lock(&peer->lock);
 	if (__kvx_address_is_due(peer, address) && time_after_eq(jiffies, address->next)) {
 		*addr = address->addr;
-		now = true;
+		net = address->net;
+		kvx_net_get(net);
 		/* Should nothing come of it. */
 		address->next = jiffies + msecs_to_jiffies(KVX_BACKOFF_MAX_MS / 5);
 	}
 	spin_unlock(&peer->lock);
-	return now;
+	return net;
 }
 
 static void kvx_peer_connect(struct work_struct *work)
@@ -455,13 +457,18 @@ static void kvx_peer_connect(struct work_struct *work)
 	struct kvx_address *address;
 	struct sockaddr_storage addr;
 	unsigned long next = 0;
+	struct kvx_net *net;
 	bool again = false;
 
 	if (READ_ONCE(peer->broken))
 		kvx_peer_gone(peer, peer->broken);
-	for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
-		if (kvx_peer_next_address(peer, address, &addr))
-			kvx_rail_connect(peer, &addr);
+	for (address = peer->addresses; address < kvx_addresses_end(peer); address++) {
+		net = kvx_peer_next_address(peer, address, &addr);
+		if (!net)
+			continue;
+		kvx_rail_connect(peer, net, &addr);
+		kvx_net_put(net);
+	}
 	spin_lock(&peer->lock);
 	for (address = peer->addresses; address < kvx_addresses_end(peer); address++) {
 		if (!__kvx_address_is_due(peer, address))
@@ -532,6 +539,76 @@ void kvx_peers_fail_dev(struct kvx_dev *dev)
 	mutex_unlock(&kvx_peers_lock);
 }
 
+static bool __kvx_peer_is_in(struct kvx_peer *peer, const struct kvx_net *net)
+{
+	struct kvx_rail *rail;
+
+	lockdep_assert_held(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link)
+		if (rail->net == net)
+			return true;
+	return false;
+}
+
+static bool kvx_peer_is_in(struct kvx_peer *peer, const struct kvx_net *net)
+{
+	bool in;
+
+	spin_lock(&peer->lock);
+	in = __kvx_peer_is_in(peer, net);
+	spin_unlock(&peer->lock);
+	return in;
+}
+
+/* Its rails in a namespace are to end; if there are none, what is known of it there is forgotten. */
+static bool kvx_peer_leave(struct kvx_peer *peer, const struct kvx_net *net)
+{
+	struct kvx_address *address;
+	struct kvx_rail *rail;
+	bool in;
+
+	spin_lock(&peer->lock);
+	in = __kvx_peer_is_in(peer, net);
+	list_for_each_entry(rail, &peer->rails, link)
+		if (rail->net == net)
+			kvx_rail_fail(rail, -ENETDOWN, KVXFER_REFUSAL_NONE);
+	for (address = peer->addresses; !in && address < kvx_addresses_end(peer); address++)
+		if (address->net == net)
+			*address = (struct kvx_address){};
+	spin_unlock(&peer->lock);
+	return in;
+}
+
+/**
+ * kvx_peers_leave() - nobody is in a network namespace any more
+ * @net: which is closed, so that no rail is made in it
+ *
+ * When this returns there is no rail in it either, and no address of any peer.
+ *
+ * Context: process, may sleep.
+ */
+void kvx_peers_leave(const struct kvx_net *net)
+{
+	struct kvx_peer *peer, *in;
+	int b;
+
+	do {
+		in = NULL;
+		mutex_lock(&kvx_peers_lock);
+		hash_for_each(kvx_peers, b, peer, hash) {
+			if (!kvx_peer_leave(peer, net) || in)
+				continue;
+			kref_get(&peer->ref);
+			in = peer;
+		}
+		mutex_unlock(&kvx_peers_lock);
+		if (in) {
+			wait_event(in->wait, !kvx_peer_is_in(in, net));
+			kvx_peer_put(in);
+		}
+	} while (in);
+}
+
 /**
  * kvx_peer_gone() - it will not come back
  * @peer: the peer; the caller has a reference
@@ -584,12 +661,11 @@ void kvx_peer_give_up(struct kvx_peer *peer, int error)
 
 /**
  * kvx_peers_supersede() - a node has come: whoever was met at its address before is no more
- * @boot_id: of the node
- * @addr: its address
+ * @rail: the one by which it has
  *
  * Context: process, may sleep.
  */
-void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr)
+void kvx_peers_supersede(const struct kvx_rail *rail)
 {
 	struct kvx_peer *peer, *old;
 	struct kvx_address *address;
@@ -599,10 +675,10 @@ void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr)
 		old = NULL;
 		mutex_lock(&kvx_peers_lock);
 		hash_for_each(kvx_peers, b, peer, hash) {
-			if (old || peer->boot_id == boot_id)
+			if (old || peer == rail->peer)
 				continue;
 			spin_lock(&peer->lock);
-			address = __kvx_peer_address(peer, addr);
+			address = __kvx_peer_address(peer, rail->net, &rail->dst);
 			if (address && address->proven && !peer->gone && !peer->broken) {
 				kref_get(&peer->ref);
 				old = peer;

@@ -19,6 +19,7 @@ struct kvx_agent;
 struct kvx_dev;
 struct kvx_flow;
 struct kvx_grant;
+struct kvx_net;
 struct kvx_rail;
 
 #define KVX_PEERS_MAX		1024
@@ -89,6 +90,7 @@ struct kvx_msg {
 /**
  * struct kvx_address - where a peer can be asked
  * @addr: it; family 0 for none
+ * @net: in which network namespace, without a reference: it is gone before that is
  * @rail: what is there, or is being made; without a reference, under the peer's lock
  * @attempts: how often in a row that came to nothing
  * @error: why, the last time
@@ -102,6 +104,7 @@ struct kvx_msg {
  */
 struct kvx_address {
 	struct sockaddr_storage addr;
+	struct kvx_net *net;
 	struct kvx_rail *rail;
 	u32 attempts;
 	int error;
@@ -251,6 +254,7 @@ struct kvx_rail_view {
 	u32 error;
 	u32 refusal;
 	u32 next_ms;
+	u32 netns;
 	u64 bytes[2];
 };
 
@@ -263,23 +267,23 @@ struct kvx_peer *kvx_peer_get(u64 boot_id);
 struct kvx_peer *kvx_peer_get_probe(void);
 struct kvx_peer *kvx_peer_nth(unsigned long nth, unsigned int *seq);
 void kvx_peer_put(struct kvx_peer *peer);
-int kvx_peer_want(struct kvx_peer *peer, const struct sockaddr_storage *addresses, u32 nr);
+int kvx_peer_want(struct kvx_peer *peer, struct kvx_net *net,
+		  const struct sockaddr_storage *addresses, u32 nr);
 void kvx_peer_want_too(struct kvx_peer *peer);
 void kvx_peer_unwant(struct kvx_peer *peer);
 void kvx_peer_gone(struct kvx_peer *peer, int error);
 void kvx_peers_try(void);
 void kvx_peers_kick(void);
 void kvx_peers_fail_dev(struct kvx_dev *dev);
+void kvx_peers_leave(const struct kvx_net *net);
 int kvx_peers_init(void);
 void kvx_peers_exit(void);
 
 /* peer.c, for peer_rail.c */
 bool kvx_same_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b);
-struct kvx_address *__kvx_peer_address(struct kvx_peer *peer, const struct sockaddr_storage *addr);
-struct kvx_address *__kvx_peer_add_address(struct kvx_peer *peer,
-					   const struct sockaddr_storage *addr);
-
-struct kvx_address *__kvx_peer_find_address(struct kvx_peer *peer,
+struct kvx_address *__kvx_peer_address(struct kvx_peer *peer, const struct kvx_net *net,
+				       const struct sockaddr_storage *addr);
+struct kvx_address *__kvx_peer_find_address(struct kvx_peer *peer, struct kvx_net *net,
 					    const struct sockaddr_storage *addr);
 
 /* peer_rail.c */
@@ -293,8 +297,8 @@ void kvx_peer_refuse_rails(struct kvx_peer *peer, int id);
 
 /* peer_connect.c */
 int kvx_peer_refuse(struct kvx_peer *peer, struct kvxfer_hdr *hdr);
-int kvx_peer_want_from(struct kvxfer_hdr *hdr, u64 boot_id, u64 from, u32 nr,
-		       struct kvx_peer **out);
+int kvx_peer_want_from(struct kvx_agent *agent, struct kvxfer_hdr *hdr, u64 boot_id, u64 from,
+		       u32 nr, struct kvx_peer **out);
 int kvx_agent_connect(struct kvx_agent *agent, struct kvxfer_peer_connect *cmd);
 void kvx_connects_drop(struct kvx_agent *agent);
 
@@ -325,7 +329,7 @@ u64 kvx_peer_rx_seq(struct kvx_peer *peer);
 struct kvx_rail *kvx_peer_rail_after(struct kvx_peer *peer, struct kvx_rail *before);
 bool kvx_peer_is_lost(struct kvx_peer *peer);
 void kvx_peer_give_up(struct kvx_peer *peer, int error);
-void kvx_peers_supersede(u64 boot_id, const struct sockaddr_storage *addr);
+void kvx_peers_supersede(const struct kvx_rail *rail);
 struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *dev);
 
 #endif /* KVX_PEER_H */

@@ -10,6 +10,7 @@
 #include "kvx.h"
 #include "netlink.h"
 #include "peer.h"
+#include "rdma/net.h"
 #include "rdma/rail.h"
 #include "rdma/rdma.h"
 
@@ -102,6 +103,7 @@ bool kvx_rail_look(struct kvx_peer *peer, u32 id, struct kvx_rail_view *view)
 	view->refusal = address->refusal;
 	if (!rail && time_before(jiffies, address->next))
 		view->next_ms = jiffies_to_msecs(address->next - jiffies);
+	view->netns = address->net->inum;
 	view->bytes[0] = address->bytes[0];
 	view->bytes[1] = address->bytes[1];
 	if (rail)
@@ -120,7 +122,8 @@ static int kvx_peer_hold(struct kvx_peer *peer, const struct sockaddr_storage *a
 	bool held;
 	int err;
 
-	err = kvx_peer_want(peer, addr, addr ? 1 : 0);
+	/* Orders come from there. */
+	err = kvx_peer_want(peer, &kvx_host_net, addr, addr ? 1 : 0);
 	if (err)
 		return err;
 	spin_lock(&peer->lock);

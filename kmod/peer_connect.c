@@ -8,6 +8,7 @@
 #include "kvx.h"
 #include "peer.h"
 #include "rdma/address.h"
+#include "rdma/net.h"
 
 /* Where a node can be reached, as a program says: user addresses of &struct kvxfer_address. */
 static int kvx_addresses_take(struct kvxfer_hdr *hdr, u64 from, u32 nr,
@@ -55,6 +56,7 @@ int kvx_peer_refuse(struct kvx_peer *peer, struct kvxfer_hdr *hdr)
 
 /**
  * kvx_peer_want_from() - a program wants to be connected with another node
+ * @agent: the program's
  * @hdr: of its command
  * @boot_id: of the node
  * @from: where it can be reached: user address of an array of &struct kvxfer_address
@@ -64,8 +66,8 @@ int kvx_peer_refuse(struct kvx_peer *peer, struct kvxfer_hdr *hdr)
  * Context: process, may sleep.
  * Return: 0 or a negative errno.
  */
-int kvx_peer_want_from(struct kvxfer_hdr *hdr, u64 boot_id, u64 from, u32 nr,
-		       struct kvx_peer **out)
+int kvx_peer_want_from(struct kvx_agent *agent, struct kvxfer_hdr *hdr, u64 boot_id, u64 from,
+		       u32 nr, struct kvx_peer **out)
 {
 	struct sockaddr_storage *addresses;
 	struct kvx_peer *peer = NULL;
@@ -83,7 +85,7 @@ int kvx_peer_want_from(struct kvxfer_hdr *hdr, u64 boot_id, u64 from, u32 nr,
 				 nr ? ENOMEM : EADDRNOTAVAIL);
 		goto out_free;
 	}
-	err = kvx_peer_want(peer, addresses, nr);
+	err = kvx_peer_want(peer, nr ? kvx_agent_net(agent) : &kvx_host_net, addresses, nr);
 	if (err == -ESTALE)
 		err = kvx_peer_refuse(peer, hdr);
 	else if (err)
@@ -138,8 +140,8 @@ int kvx_agent_connect(struct kvx_agent *agent, struct kvxfer_peer_connect *cmd)
 				   offsetof(struct kvxfer_peer_connect, reserved));
 	if (err || cmd->boot_id == kvx_boot_id)
 		return err;
-	err = kvx_peer_want_from(&cmd->hdr, cmd->boot_id, cmd->addresses, cmd->nr_addresses,
-				 &peer);
+	err = kvx_peer_want_from(agent, &cmd->hdr, cmd->boot_id, cmd->addresses,
+				 cmd->nr_addresses, &peer);
 	if (err)
 		return err;
 	/* Once is enough; what holds it is not dropped while a command runs. */

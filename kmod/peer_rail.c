@@ -8,6 +8,7 @@
 #include "netlink.h"
 #include "peer.h"
 #include "rdma/flow.h"
+#include "rdma/net.h"
 #include "rdma/rail.h"
 #include "remote.h"
 
@@ -67,9 +68,9 @@ enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *ra
 	u32 nr = 0;
 
 	spin_lock(&peer->lock);
-	if (peer->gone || READ_ONCE(kvx_peers_leaving))
+	if (peer->gone || READ_ONCE(kvx_peers_leaving) || READ_ONCE(rail->net->closed))
 		refusal = KVXFER_REFUSAL_LEAVING;
-	address = __kvx_peer_address(peer, &rail->dst);
+	address = __kvx_peer_address(peer, rail->net, &rail->dst);
 	if (peer->down || (address && address->down))
 		refusal = KVXFER_REFUSAL_DOWN;
 	list_for_each_entry(other, &peer->rails, link) {
@@ -77,7 +78,7 @@ enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *ra
 			refusal = KVXFER_REFUSAL_RESOURCES;
 		if (refusal)
 			break;
-		if (kvx_same_host(&other->dst, &rail->dst) &&
+		if (other->net == rail->net && kvx_same_host(&other->dst, &rail->dst) &&
 		    (!other->src.ss_family || !rail->src.ss_family ||
 		     kvx_same_host(&other->src, &rail->src)))
 			refusal = __kvx_peer_judge(peer, rail, other);
@@ -128,7 +129,7 @@ void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name)
 	peer->error = 0;
 	peer->refusal = KVXFER_REFUSAL_NONE;
 	memcpy(peer->name, name, sizeof(peer->name));
-	address = __kvx_peer_find_address(peer, &rail->dst);
+	address = __kvx_peer_find_address(peer, rail->net, &rail->dst);
 	if (address) {
 		rail->id = address - peer->addresses;
 		address->attempts = 0;
@@ -143,7 +144,7 @@ void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name)
 	__kvx_peer_choose_tx(peer);
 	spin_unlock(&peer->lock);
 	pr_debug("node %016llx (%s): connected\n", peer->boot_id, peer->name);
-	kvx_peers_supersede(peer->boot_id, &rail->dst);
+	kvx_peers_supersede(rail);
 	kvx_remotes_rail_ready(peer, rail->their_dev);
 	kvx_peer_pump(peer);
 	kvx_flows_kick(peer);
@@ -226,7 +227,7 @@ static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 	for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
 		if (address->rail == rail)
 			address->rail = NULL;
-	address = __kvx_peer_address(peer, &rail->dst);
+	address = __kvx_peer_address(peer, rail->net, &rail->dst);
 	if (!address)
 		return;
 	address->error = rail->error;

@@ -150,6 +150,7 @@ struct rail {
 	uint32_t error;
 	uint32_t refusal;
 	uint32_t next_ms;
+	uint32_t netns;
 	uint64_t read_bytes;
 	uint64_t write_bytes;
 	uint32_t event;

@@ -66,6 +66,7 @@ static struct nla_policy rail_policy[KVXFER_NL_RAIL_MAX + 1] = {
 	[KVXFER_NL_RAIL_ERROR] = { .type = NLA_U32 },
 	[KVXFER_NL_RAIL_REFUSAL] = { .type = NLA_U32 },
 	[KVXFER_NL_RAIL_NEXT_MS] = { .type = NLA_U32 },
+	[KVXFER_NL_RAIL_NETNS] = { .type = NLA_U32 },
 	[KVXFER_NL_RAIL_READ_BYTES] = { .type = NLA_U64 },
 	[KVXFER_NL_RAIL_WRITE_BYTES] = { .type = NLA_U64 },
 	[KVXFER_NL_RAIL_EVENT] = { .type = NLA_U32 },
@@ -139,6 +140,7 @@ bool node_read_rail(struct nlmsghdr *hdr, struct rail *rail)
 		.error = netlink_u32(attrs[KVXFER_NL_RAIL_ERROR]),
 		.refusal = netlink_u32(attrs[KVXFER_NL_RAIL_REFUSAL]),
 		.next_ms = netlink_u32(attrs[KVXFER_NL_RAIL_NEXT_MS]),
+		.netns = netlink_u32(attrs[KVXFER_NL_RAIL_NETNS]),
 		.read_bytes = netlink_u64(attrs[KVXFER_NL_RAIL_READ_BYTES]),
 		.write_bytes = netlink_u64(attrs[KVXFER_NL_RAIL_WRITE_BYTES]),
 		.event = netlink_u32(attrs[KVXFER_NL_RAIL_EVENT]),
@@ -217,6 +219,8 @@ void node_json_rail(struct json *js, const struct rail *rail)
 	json_number(js, "attempts", rail->attempts);
 	json_why(js, rail->error, rail->refusal, node_rail_why(rail));
 	json_number(js, "next_ms", rail->next_ms);
+	if (rail->netns)
+		json_number(js, "netns", rail->netns);
 	json_number(js, "read_bytes", rail->read_bytes);
 	json_number(js, "write_bytes", rail->write_bytes);
 }

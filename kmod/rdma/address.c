@@ -14,15 +14,18 @@
 
 #include "../kvx.h"
 #include "address.h"
-#include "link.h"
+#include "net.h"
 #include "rdma.h"
 
 /* How many addresses of the machine are looked at. */
 #define KVX_CANDIDATES	256
 
+/* Of a listener that may be nowhere: whether an address works does not hang on its port. */
+#define KVX_ANY_PORT	1
+
 static struct kvxfer_address kvx_address4(__be32 addr)
 {
-	struct kvxfer_address to = { .family = AF_INET, .port = kvx_port };
+	struct kvxfer_address to = { .family = AF_INET, .port = KVX_ANY_PORT };
 
 	memcpy(to.addr, &addr, sizeof(addr));
 	return to;
@@ -30,7 +33,7 @@ static struct kvxfer_address kvx_address4(__be32 addr)
 
 static struct kvxfer_address kvx_address6(const struct in6_addr *addr)
 {
-	struct kvxfer_address to = { .family = AF_INET6, .port = kvx_port };
+	struct kvxfer_address to = { .family = AF_INET6, .port = KVX_ANY_PORT };
 
 	memcpy(to.addr, addr, sizeof(*addr));
 	return to;
@@ -68,7 +71,7 @@ bool kvx_address_decode(const struct kvxfer_address *from, struct sockaddr_stora
 	}
 }
 
-static u32 kvx_candidates(struct kvxfer_address *found, u32 room)
+static u32 kvx_candidates(const struct kvx_net *net, struct kvxfer_address *found, u32 room)
 {
 	struct inet6_ifaddr *ifa6;
 	struct net_device *ndev;
@@ -78,7 +81,7 @@ static u32 kvx_candidates(struct kvxfer_address *found, u32 room)
 	u32 nr = 0;
 
 	rtnl_lock();
-	for_each_netdev(&init_net, ndev) {
+	for_each_netdev(net->net, ndev) {
 		if (!(ndev->flags & IFF_UP) || ndev->flags & IFF_LOOPBACK)
 			continue;
 		in4 = __in_dev_get_rtnl(ndev);
@@ -107,7 +110,7 @@ static int kvx_address_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 }
 
 /* Is there a device by which it can be reached? */
-static bool kvx_address_works(const struct kvxfer_address *address)
+static bool kvx_address_works(const struct kvx_net *net, const struct kvxfer_address *address)
 {
 	struct sockaddr_storage addr;
 	struct rdma_cm_id *id;
@@ -117,7 +120,7 @@ static bool kvx_address_works(const struct kvxfer_address *address)
 	if (!kvx_address_decode(address, &addr))
 		return false;
 	((struct sockaddr_in *)&addr)->sin_port = 0;
-	id = rdma_create_id(&init_net, kvx_address_event, NULL, RDMA_PS_TCP, IB_QPT_RC);
+	id = rdma_create_id(net->net, kvx_address_event, NULL, RDMA_PS_TCP, IB_QPT_RC);
 	if (IS_ERR(id))
 		return false;
 	if (!rdma_bind_addr(id, (struct sockaddr *)&addr) && id->device) {
@@ -128,6 +131,42 @@ static bool kvx_address_works(const struct kvxfer_address *address)
 	}
 	rdma_destroy_id(id);
 	return works;
+}
+
+/* Those by which a device can be reached in a namespace: @room of them at most. */
+static int kvx_net_addresses(const struct kvx_net *net, struct kvxfer_address *found, u32 room)
+{
+	struct kvxfer_address *candidates;
+	u32 nr, i, n = 0;
+
+	candidates = kcalloc(KVX_CANDIDATES, sizeof(*candidates), GFP_KERNEL_ACCOUNT);
+	if (!candidates)
+		return -ENOMEM;
+	nr = kvx_candidates(net, candidates, KVX_CANDIDATES);
+	for (i = 0; i < nr && n < room; i++)
+		if (kvx_address_works(net, &candidates[i]))
+			found[n++] = candidates[i];
+	kfree(candidates);
+	return n;
+}
+
+/**
+ * kvx_agent_net() - by which network namespace an agent reaches others, and is reached
+ * @agent: the agent
+ *
+ * Its own, if a device can be reached by an address there; else the host's: so a container needs no
+ * network device of its own.
+ *
+ * Context: process, may sleep.
+ * Return: the namespace, which is there for as long as the agent is.
+ */
+struct kvx_net *kvx_agent_net(struct kvx_agent *agent)
+{
+	struct kvxfer_address any;
+
+	if (agent->net != &kvx_host_net && kvx_net_addresses(agent->net, &any, 1) > 0)
+		return agent->net;
+	return &kvx_host_net;
 }
 
 /**
@@ -141,22 +180,27 @@ static bool kvx_address_works(const struct kvxfer_address *address)
 int kvx_node_addresses(struct kvx_agent *agent, struct kvxfer_node_addresses *cmd)
 {
 	struct kvxfer_address __user *to = u64_to_user_ptr(cmd->addresses);
+	const struct kvx_net *net = kvx_agent_net(agent);
+	const u16 port = kvx_net_port(net);
 	struct kvxfer_address *found;
-	u32 nr, i, out = 0;
-	int err = 0;
+	int nr = 0, err = 0;
+	u32 i;
 
-	found = kcalloc(KVX_CANDIDATES, sizeof(*found), GFP_KERNEL_ACCOUNT);
+	found = kcalloc(KVXFER_ADDRESSES_MAX, sizeof(*found), GFP_KERNEL_ACCOUNT);
 	if (!found)
 		return -ENOMEM;
-	nr = kvx_port ? kvx_candidates(found, KVX_CANDIDATES) : 0;
-	for (i = 0; i < nr && out < KVXFER_ADDRESSES_MAX && !err; i++) {
-		if (!kvx_address_works(&found[i]))
-			continue;
-		if (out < cmd->nr_addresses && copy_to_user(&to[out], &found[i], sizeof(*to)))
-			err = -EFAULT;
-		out++;
+	if (port)
+		nr = kvx_net_addresses(net, found, KVXFER_ADDRESSES_MAX);
+	if (nr < 0) {
+		err = nr;
+		goto out_free;
 	}
+	for (i = 0; i < nr; i++)
+		found[i].port = port;
+	if (copy_to_user(to, found, min_t(u32, nr, cmd->nr_addresses) * sizeof(*to)))
+		err = -EFAULT;
+	cmd->out_nr = nr;
+out_free:
 	kfree(found);
-	cmd->out_nr = out;
 	return err;
 }

@@ -8,7 +8,6 @@
  * the link's lock and looks at @broken first: from then on nobody posts, and it can be drained.
  */
 #include <linux/inet.h>
-#include <linux/moduleparam.h>
 #include <linux/slab.h>
 #include <rdma/ib_cm.h>
 #include <rdma/rdma_cm.h>
@@ -16,6 +15,7 @@
 #include "../kvx.h"
 #include "../serve.h"
 #include "link.h"
+#include "net.h"
 #include "rail.h"
 
 /* Reads that a queue pair may have on their way, where both devices can. */
@@ -29,12 +29,6 @@
 /* How long it may take to make keys, and to end them: then their connection ends. */
 #define KVX_KEYS_PATIENCE	(5 * HZ)
 #define KVX_END_PATIENCE	(2 * HZ)
-
-unsigned short kvx_port = 19875;
-module_param_named(port, kvx_port, ushort, 0444);
-MODULE_PARM_DESC(port, "where other nodes connect to; 0: nowhere");
-
-static struct rdma_cm_id *kvx_listeners[2];
 
 static void kvx_link_greet(const struct kvx_link *link, struct kvx_wire_greeting *greeting)
 {
@@ -50,7 +44,7 @@ static void kvx_link_greet(const struct kvx_link *link, struct kvx_wire_greeting
 		.token = cpu_to_le64(link->index ? rail->their_token : 0),
 		.lane = link->index,
 		.lanes = rail->nr_lanes,
-		.port = cpu_to_le16(kvx_port),
+		.port = cpu_to_le16(kvx_net_port(rail->net)),
 	};
 }
 
@@ -607,7 +601,7 @@ int kvx_link_connect(struct kvx_link *link)
 	struct kvx_rail *rail = link->rail;
 	struct rdma_cm_id *id;
 
-	id = rdma_create_id(&init_net, kvx_link_event, link, RDMA_PS_TCP, IB_QPT_RC);
+	id = rdma_create_id(rail->net->net, kvx_link_event, link, RDMA_PS_TCP, IB_QPT_RC);
 	if (IS_ERR(id))
 		return PTR_ERR(id);
 	link->id = id;
@@ -696,93 +690,4 @@ void kvx_link_end(struct kvx_link *link)
 	kvx_link_unmake(link);
 	rdma_destroy_id(id);
 	link->id = NULL;
-}
-
-/*
- * --- being asked --------------------------------------------------------------------------------
- */
-
-static int kvx_listen_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
-{
-	const struct rdma_conn_param *asked = &event->param.conn;
-	struct kvx_wire_greeting greeting = {};
-	enum kvxfer_refusal refusal;
-	u16 version;
-
-	if (event->event != RDMA_CM_EVENT_CONNECT_REQUEST)
-		return 0;
-	if (asked->private_data && asked->private_data_len >= sizeof(greeting))
-		memcpy(&greeting, asked->private_data, sizeof(greeting));
-	refusal = kvx_greeting_check(&greeting, sizeof(greeting), &version);
-	if (!refusal)
-		refusal = kvx_rail_asked(id, &greeting, asked);
-	if (!refusal)
-		return 0;
-	greeting = (struct kvx_wire_greeting){
-		.magic = cpu_to_le32(KVX_PROTO_MAGIC),
-		.version = cpu_to_le16(KVX_PROTO_VERSION),
-		.oldest = cpu_to_le16(KVX_PROTO_VERSION),
-		.boot_id = cpu_to_le64(kvx_boot_id),
-		.refusal = cpu_to_le16(refusal),
-	};
-	rdma_reject(id, &greeting, sizeof(greeting), IB_CM_REJ_CONSUMER_DEFINED);
-	/* The connection manager does away with what we do not want. */
-	return -ECONNREFUSED;
-}
-
-static int kvx_listen_on(int which, struct sockaddr *addr)
-{
-	struct rdma_cm_id *id;
-	int err;
-
-	id = rdma_create_id(&init_net, kvx_listen_event, NULL, RDMA_PS_TCP, IB_QPT_RC);
-	if (IS_ERR(id))
-		return PTR_ERR(id);
-	err = addr->sa_family == AF_INET6 ? rdma_set_afonly(id, 1) : 0;
-	if (!err)
-		err = rdma_bind_addr(id, addr);
-	if (!err)
-		err = rdma_listen(id, 64);
-	if (err)
-		rdma_destroy_id(id);
-	else
-		kvx_listeners[which] = id;
-	return err;
-}
-
-/**
- * kvx_listen() - from now on other nodes may ask
- *
- * Context: process, may sleep.
- * Return: 0 or an errno.
- */
-int kvx_listen(void)
-{
-	struct sockaddr_in any4 = { .sin_family = AF_INET, .sin_port = htons(kvx_port) };
-	struct sockaddr_in6 any6 = { .sin6_family = AF_INET6, .sin6_port = htons(kvx_port) };
-	int err;
-
-	if (!kvx_port)
-		return 0;
-	err = kvx_listen_on(0, (struct sockaddr *)&any4);
-	/* A kernel may be without IPv6. */
-	if (!err)
-		kvx_listen_on(1, (struct sockaddr *)&any6);
-	return err;
-}
-
-/**
- * kvx_unlisten() - nobody may ask any more
- *
- * Context: process, may sleep.
- */
-void kvx_unlisten(void)
-{
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(kvx_listeners); i++) {
-		if (kvx_listeners[i])
-			rdma_destroy_id(kvx_listeners[i]);
-		kvx_listeners[i] = NULL;
-	}
 }

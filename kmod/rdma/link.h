@@ -77,8 +77,4 @@ int kvx_link_invalidate(struct kvx_link *link, struct ib_mr **mrs, u32 nr);
 struct kvx_link *kvx_link_on(struct kvx_dev *dev);
 void kvx_link_off(struct kvx_link *link, struct kvx_dev *dev);
 
-int kvx_listen(void);
-void kvx_unlisten(void);
-extern unsigned short kvx_port;
-
 #endif /* KVX_LINK_H */

@@ -18,6 +18,7 @@
 #include "../key.h"
 #include "../kvx.h"
 #include "../peer.h"
+#include "net.h"
 #include "rail.h"
 
 unsigned int kvx_connect_ms = 10000;
@@ -59,6 +60,7 @@ static void kvx_rail_free(struct kref *ref)
 	struct kvx_rail *rail = container_of(ref, struct kvx_rail, ref);
 
 	kvx_peer_put(rail->peer);
+	kvx_net_put(rail->net);
 	kfree(rail);
 	if (atomic_dec_and_test(&kvx_rails_alive))
 		wake_up_all(&kvx_rails_none);
@@ -651,7 +653,8 @@ static void kvx_rail_timer(struct work_struct *work)
 	kvx_rail_put(rail);
 }
 
-static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, bool active, u32 nr_lanes)
+static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, struct kvx_net *net, bool active,
+				     u32 nr_lanes)
 {
 	struct kvx_rail *rail = kzalloc(sizeof(*rail), GFP_KERNEL);
 	u32 i;
@@ -662,6 +665,8 @@ static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, bool active, u32 nr_
 	kref_init(&rail->ref);
 	kref_get(&peer->ref);
 	rail->peer = peer;
+	kvx_net_get(net);
+	rail->net = net;
 	rail->active = active;
 	rail->id = -1;
 	rail->boot_id = peer->boot_id;
@@ -687,18 +692,20 @@ static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, bool active, u32 nr_
 /**
  * kvx_rail_connect() - ask another node
  * @peer: which
+ * @net: from which network namespace
  * @dst: where
  *
  * If a rail comes of it, the peer will be told of its end.
  *
  * Context: process, may sleep.
  */
-void kvx_rail_connect(struct kvx_peer *peer, const struct sockaddr_storage *dst)
+void kvx_rail_connect(struct kvx_peer *peer, struct kvx_net *net,
+		      const struct sockaddr_storage *dst)
 {
 	struct kvx_rail *rail;
 	int err;
 
-	rail = kvx_rail_new(peer, true, clamp(lanes, 2U, (unsigned int)KVX_LANES_MAX));
+	rail = kvx_rail_new(peer, net, true, clamp(lanes, 2U, (unsigned int)KVX_LANES_MAX));
 	if (!rail)
 		return;
 	rail->nonce = get_random_u64();
@@ -781,7 +788,8 @@ static enum kvxfer_refusal kvx_rail_asked_lane(struct kvx_peer *peer, struct rdm
 	return refusal;
 }
 
-static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma_cm_id *id,
+static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct kvx_net *net,
+					      struct rdma_cm_id *id,
 					      const struct kvx_wire_greeting *greeting,
 					      const struct rdma_conn_param *asked)
 {
@@ -793,7 +801,7 @@ static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma
 		return KVXFER_REFUSAL_LANE;
 	if (atomic_read(&kvx_rails_alive) >= KVX_RAILS_ALL)
 		return KVXFER_REFUSAL_RESOURCES;
-	rail = kvx_rail_new(peer, false, greeting->lanes);
+	rail = kvx_rail_new(peer, net, false, greeting->lanes);
 	if (!rail)
 		return KVXFER_REFUSAL_RESOURCES;
 	rail->nonce = le64_to_cpu(greeting->nonce);
@@ -822,6 +830,7 @@ static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma
 
 /**
  * kvx_rail_asked() - another node asks
+ * @net: in which network namespace
  * @id: by this
  * @greeting: what it says
  * @asked: how
@@ -829,7 +838,8 @@ static enum kvxfer_refusal kvx_rail_asked_new(struct kvx_peer *peer, struct rdma
  * Context: the connection manager's handler.
  * Return: KVXFER_REFUSAL_NONE when @id has been taken over.
  */
-enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_greeting *greeting,
+enum kvxfer_refusal kvx_rail_asked(struct kvx_net *net, struct rdma_cm_id *id,
+				   const struct kvx_wire_greeting *greeting,
 				   const struct rdma_conn_param *asked)
 {
 	const u64 boot_id = le64_to_cpu(greeting->boot_id);
@@ -853,7 +863,7 @@ enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_
 		return KVXFER_REFUSAL_BOOT;
 	}
 	refusal = greeting->lane ? kvx_rail_asked_lane(peer, id, greeting, asked) :
-				   kvx_rail_asked_new(peer, id, greeting, asked);
+				   kvx_rail_asked_new(peer, net, id, greeting, asked);
 	kvx_peer_put(peer);
 	return refusal;
 }

@@ -10,6 +10,7 @@
 #define KVX_LANES_MAX	8
 
 struct kvx_msg;
+struct kvx_net;
 
 /**
  * enum kvx_rail_state - how far it has come
@@ -34,6 +35,7 @@ enum kvx_rail_state {
  * @stranger: in the list of those that others asked for and that are not ready; under a lock
  * of its own
  * @peer: with a reference
+ * @net: in which network namespace of ours it is, with a reference
  * @active: it is this node that asked
  * @id: its number, by the place of @dst among the peer's addresses; negative while it has none
  * @siw: our device is soft-iWARP; set when it is known
@@ -89,6 +91,7 @@ struct kvx_rail {
 	struct list_head link;
 	struct list_head stranger;
 	struct kvx_peer *peer;
+	struct kvx_net *net;
 	bool active;
 	int id;
 	bool siw;
@@ -150,11 +153,13 @@ bool kvx_rail_receive_flush(struct kvx_rail *rail, u32 lane, const void *frame, 
 void kvx_rail_took(struct kvx_rail *rail);
 void kvx_rail_from(struct kvx_rail *rail, const struct sockaddr_storage *src);
 int kvx_rail_answered(struct kvx_rail *rail, u64 boot_id);
-enum kvxfer_refusal kvx_rail_asked(struct rdma_cm_id *id, const struct kvx_wire_greeting *greeting,
+enum kvxfer_refusal kvx_rail_asked(struct kvx_net *net, struct rdma_cm_id *id,
+				   const struct kvx_wire_greeting *greeting,
 				   const struct rdma_conn_param *asked);
 
 /* rail.c, for peer.c */
-void kvx_rail_connect(struct kvx_peer *peer, const struct sockaddr_storage *dst);
+void kvx_rail_connect(struct kvx_peer *peer, struct kvx_net *net,
+		      const struct sockaddr_storage *dst);
 void kvx_rail_put(struct kvx_rail *rail);
 struct kvx_dev *kvx_rail_use_dev(struct kvx_rail *rail);
 bool kvx_rail_lanes_up(const struct kvx_rail *rail);

@@ -1509,8 +1509,9 @@ struct kvxfer_note_recv {
  * @out_nr: how many there are, at most KVXFER_ADDRESSES_MAX; as many as there is room for were
  * written
  *
- * They are those of network interfaces that an RDMA device goes by which can be used. None: other
- * nodes cannot reach this one.
+ * They are those of network interfaces that an RDMA device goes by which can be used: those in the
+ * network namespace that the agent was opened in, and if there are none, those in the host's. None:
+ * other nodes cannot reach this one.
  *
  * Return: 0; EFAULT; ENOMEM.
  */
