@@ -190,6 +190,9 @@ e2e-tests: $(e2e_tests) examples bench-programs
 
 build/tests/ulib/agent: LDFLAGS += -Wl,--wrap=open,--wrap=close,--wrap=ioctl
 build/tests/ulib/agent: $(lib_src)
+build/tests/ulib/wait: LDFLAGS += -Wl,--wrap=open,--wrap=close,--wrap=ioctl,--wrap=ppoll,--wrap=mmap,--wrap=munmap \
+	-Wl,--wrap=clock_gettime
+build/tests/ulib/wait: $(lib_src)
 build/tests/ulib/netlink: cflags += $(nl_cflags)
 build/tests/ulib/netlink: LDLIBS = $(nl_libs)
 build/tests/ulib/netlink: ulib/error.c | need-libnl

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -26,6 +27,57 @@ int kvx_command(const struct kvx_agent *agent, unsigned long nr, const char *wha
 	if (!ioctl(agent->fd, nr, hdr))
 		return 0;
 	return kvx_fail_refused(errno, what, hdr);
+}
+
+/* The clock that the kernel waits by: nobody sets it. */
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000ULL + now.tv_nsec;
+}
+
+uint64_t kvx_wait_end(uint64_t timeout_ns)
+{
+	uint64_t end_ns;
+
+	/* Who only looks is not made to ask the time, too. */
+	if (!timeout_ns)
+		return 0;
+	if (timeout_ns == KVX_FOREVER || __builtin_add_overflow(now_ns(), timeout_ns, &end_ns))
+		return KVX_FOREVER;
+	return end_ns;
+}
+
+bool kvx_wait_again(const struct kvx_agent *agent, int err, uint64_t end_ns, __u64 *left_ns,
+		    uint64_t least_ns)
+{
+	uint64_t now;
+
+	if (err != EINTR || agent->eintr)
+		return false;
+	if (end_ns == KVX_FOREVER)
+		return true;
+	/* That was the last time: signals may come faster than the shortest wait is over. */
+	if (*left_ns <= least_ns)
+		return false;
+	now = now_ns();
+	*left_ns = now < end_ns && end_ns - now > least_ns ? end_ns - now : least_ns;
+	return true;
+}
+
+int kvx_wait_command(const struct kvx_agent *agent, unsigned long nr, const char *what,
+		     struct kvxfer_hdr *hdr, size_t size, __u64 *timeout_ns, uint64_t least_ns)
+{
+	const uint64_t end_ns = timeout_ns ? kvx_wait_end(*timeout_ns) : KVX_FOREVER;
+
+	hdr->size = size;
+	/* What goes on has not failed: the thread's last error stays what it was. */
+	while (ioctl(agent->fd, nr, hdr))
+		if (!kvx_wait_again(agent, errno, end_ns, timeout_ns, least_ns))
+			return kvx_fail_refused(errno, what, hdr);
+	return 0;
 }
 
 int kvx_take_opts(void *opts, size_t size, const void *from, const char *what)
@@ -122,6 +174,8 @@ int kvx_open(struct kvx_agent **out, const struct kvx_open_opts *from)
 	err = kvx_take_opts(&opts, sizeof(opts), from, "open");
 	if (err)
 		return err;
+	if (opts.flags & ~KVX_OPEN_EINTR)
+		return kvx_fail(E2BIG, "open: a flag is set that is not known here");
 	device = opts.device ?: KVXFER_DEVICE;
 	fd = open(device, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
@@ -131,6 +185,7 @@ int kvx_open(struct kvx_agent **out, const struct kvx_open_opts *from)
 		close(fd);
 		return err;
 	}
+	(*out)->eintr = opts.flags & KVX_OPEN_EINTR;
 	if (opts.name)
 		err = kvx_set_name(*out, opts.name);
 	if (!err && opts.worker_id)

@@ -14,6 +14,9 @@ _Static_assert(sizeof(((struct kvx_grant *)0)->key) == KVXFER_KEY_BYTES, "keys")
 _Static_assert(KVX_METADATA_ADDRESSES_MAX == KVXFER_ADDRESSES_MAX, "how many addresses");
 _Static_assert(KVX_METADATA_LAYOUTS_MAX == KVXFER_IMPORT_MAX, "how many layouts");
 
+/* For how long the kernel waits for another node when it is not told. */
+#define NODE_NS		30000000000ULL
+
 struct kvx_peer {
 	struct kvx_metadata metadata;
 };
@@ -54,7 +57,8 @@ int kvx_revoke(struct kvx_agent *agent, const struct kvx_grant *grant)
 	struct kvxfer_revoke cmd = { .layout = kvx_handle_layout_id(grant->handle) };
 
 	memcpy(cmd.key, grant->key, sizeof(cmd.key));
-	return kvx_command(agent, KVXFER_IOC_REVOKE, "revoke", &cmd.hdr, sizeof(cmd));
+	return kvx_wait_command(agent, KVXFER_IOC_REVOKE, "revoke", &cmd.hdr, sizeof(cmd), NULL,
+				0);
 }
 
 static int describe(struct kvx_agent *agent, const struct kvx_grant *grant,
@@ -170,6 +174,20 @@ static void give_addresses(const struct kvx_metadata *metadata, struct kvxfer_ad
 	}
 }
 
+/* Wait for another node. No time is 30 s to these commands: the shortest is 1 ns. */
+static int node_command(struct kvx_agent *agent, unsigned long nr, const char *what,
+			struct kvxfer_hdr *hdr, size_t size, __u64 *timeout_ns)
+{
+	int err = kvx_wait_command(agent, nr, what, hdr, size, timeout_ns, 1);
+
+	if (err != -EINTR || agent->eintr)
+		return err;
+	/* What the kernel says when the time is over, but for the last signal. */
+	hdr->reason = KVXFER_REASON_PEER_REMOTE;
+	hdr->index = ETIMEDOUT;
+	return kvx_fail_refused(EHOSTUNREACH, what, hdr);
+}
+
 static int import_command(struct kvx_agent *agent, const struct kvx_metadata *metadata)
 {
 	const struct kvx_peer_info *info = &metadata->info;
@@ -178,6 +196,7 @@ static int import_command(struct kvx_agent *agent, const struct kvx_metadata *me
 		.worker_id = info->worker_id,
 		.epoch = info->epoch,
 		.nr_imports = info->layouts,
+		.timeout_ns = NODE_NS,
 		.nr_addresses = info->addresses,
 	};
 	struct kvxfer_address addresses[KVX_METADATA_ADDRESSES_MAX] = {};
@@ -193,8 +212,8 @@ static int import_command(struct kvx_agent *agent, const struct kvx_metadata *me
 	give_addresses(metadata, addresses);
 	cmd.imports = (uintptr_t)imports;
 	cmd.addresses = (uintptr_t)addresses;
-	err = kvx_command(agent, KVXFER_IOC_LAYOUT_IMPORT, "import metadata", &cmd.hdr,
-			  sizeof(cmd));
+	err = node_command(agent, KVXFER_IOC_LAYOUT_IMPORT, "import metadata", &cmd.hdr,
+			   sizeof(cmd), &cmd.timeout_ns);
 	free(imports);
 	return err;
 }
@@ -251,7 +270,8 @@ int kvx_connect(struct kvx_agent *agent, const void *blob, size_t bytes, uint64_
 	give_addresses(&metadata, addresses);
 	cmd.boot_id = metadata.info.boot_id;
 	cmd.nr_addresses = metadata.info.addresses;
-	return kvx_command(agent, KVXFER_IOC_PEER_CONNECT, "connect", &cmd.hdr, sizeof(cmd));
+	return node_command(agent, KVXFER_IOC_PEER_CONNECT, "connect", &cmd.hdr, sizeof(cmd),
+			    &cmd.timeout_ns);
 }
 
 int kvx_peer_info(const struct kvx_peer *peer, struct kvx_peer_info *info)

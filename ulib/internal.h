@@ -4,6 +4,7 @@
 #define KVX_INTERNAL_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include <linux/kvxfer.h>
 
@@ -11,6 +12,7 @@
 
 struct kvx_agent {
 	int fd;
+	bool eintr;			/* a signal ends its waits: KVX_OPEN_EINTR */
 	pthread_mutex_t lock;		/* for what follows */
 	uint32_t *states;		/* as mapped, once a transfer was made */
 	struct kvxfer_ring *ring;	/* as mapped, once it was set up */
@@ -29,6 +31,25 @@ struct kvx_pool {
 /* Run a command; @hdr is its struct, of which the size is set here. */
 int kvx_command(const struct kvx_agent *agent, unsigned long nr, const char *what,
 		struct kvxfer_hdr *hdr, size_t size);
+
+/*
+ * Run a command that waits, and again when a signal has ended the waiting, unless the agent's are
+ * to be ended by signals. That is only for commands which are then as if they had not been run.
+ * @timeout_ns is the field of the struct that says for how long, and becomes what is left of it;
+ * NULL: there is no limit. When nothing is left, @least_ns is asked for, once: 0 where that is just
+ * a look, else the shortest there is. So -EINTR, but for those that want it, means that signals
+ * have used up the time.
+ */
+int kvx_wait_command(const struct kvx_agent *agent, unsigned long nr, const char *what,
+		     struct kvxfer_hdr *hdr, size_t size, __u64 *timeout_ns, uint64_t least_ns);
+
+/*
+ * The same for what is no command. When does a wait end that begins now? It has failed with errno
+ * @err: is it to go on, and for how long? That goes to @left_ns, where it was the last time.
+ */
+uint64_t kvx_wait_end(uint64_t timeout_ns);
+bool kvx_wait_again(const struct kvx_agent *agent, int err, uint64_t end_ns, __u64 *left_ns,
+		    uint64_t least_ns);
 
 /* Undo the mapping of the transfers' states, if there is one. */
 void kvx_unmap_states(struct kvx_agent *agent);

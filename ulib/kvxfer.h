@@ -6,6 +6,9 @@
  * calling thread what was wrong, in words. Functions may be called from any thread at any time;
  * closing an agent while another thread uses it is the one thing a program must not do.
  *
+ * A function that waits goes on waiting when a signal has come and its handler has run, for the
+ * time that is left; unless the agent was opened with KVX_OPEN_EINTR: then it returns -EINTR.
+ *
  * A struct that may grow begins with its size: initialise it with its _INIT macro, and programs and
  * libraries of different age understand each other.
  */
@@ -46,15 +49,20 @@ struct kvx_error {
  * @device: path of the device; NULL: /dev/kvxfer
  * @name: a name for the agent; NULL: that of the process
  * @worker_id: a worker_id for the agent; NULL: a random one
+ * @flags: KVX_OPEN_*
  */
 struct kvx_open_opts {
 	size_t size;
 	const char *device;
 	const char *name;
 	const uint64_t *worker_id;
+	uint32_t flags;
 };
 
-#define KVX_OPEN_OPTS_INIT	{ sizeof(struct kvx_open_opts), NULL, NULL, NULL }
+#define KVX_OPEN_OPTS_INIT	{ sizeof(struct kvx_open_opts), NULL, NULL, NULL, 0 }
+
+/* A signal ends what waits (-EINTR), and cancels what kvx_xfer_exec() has begun. */
+#define KVX_OPEN_EINTR	1U
 
 /**
  * struct kvx_info - what the kernel says of itself and of an agent
@@ -523,8 +531,8 @@ int kvx_xfer_prep(struct kvx_agent *agent, struct kvx_xfer **xfer,
 		  const struct kvx_xfer_opts *opts);
 
 /*
- * The same in one call, to its end: 0 when all is done, else how it ended. @result may be NULL. A
- * signal cancels it.
+ * The same in one call, to its end: 0 when all is done, else how it ended. @result may be NULL.
+ * With KVX_OPEN_EINTR a signal cancels it.
  */
 int kvx_xfer_exec(struct kvx_agent *agent,
 		  struct kvx_handle src, const uint32_t *src_ids, size_t nr_src,

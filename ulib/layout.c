@@ -118,8 +118,8 @@ int kvx_layout_unregister_flags(struct kvx_agent *agent, struct kvx_handle handl
 
 	if (err)
 		return err;
-	return kvx_command(agent, KVXFER_IOC_LAYOUT_UNREGISTER, "unregister layout", &cmd.hdr,
-			   sizeof(cmd));
+	return kvx_wait_command(agent, KVXFER_IOC_LAYOUT_UNREGISTER, "unregister layout", &cmd.hdr,
+				sizeof(cmd), NULL, 0);
 }
 
 int kvx_layout_stat(struct kvx_agent *agent, struct kvx_handle handle, struct kvx_layout_stat *stat)

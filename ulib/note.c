@@ -25,7 +25,8 @@ static int send_command(struct kvx_agent *agent, uint64_t worker_id, uint64_t ep
 		},
 	};
 
-	return kvx_command(agent, KVXFER_IOC_NOTE_SEND, "send note", &cmd.hdr, sizeof(cmd));
+	return kvx_wait_command(agent, KVXFER_IOC_NOTE_SEND, "send note", &cmd.hdr, sizeof(cmd),
+				NULL, 0);
 }
 
 int kvx_note_send(struct kvx_agent *agent, uint64_t worker_id, const void *data, size_t bytes,

@@ -191,7 +191,8 @@ static int prep_command(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd,
 	}
 	if (err)
 		return err;
-	return kvx_command(agent, nr, what, &cmd->hdr, sizeof(*cmd));
+	/* What a signal has kept from beginning was not made, either: it can be asked for again. */
+	return kvx_wait_command(agent, nr, what, &cmd->hdr, sizeof(*cmd), NULL, 0);
 }
 
 int kvx_xfer_new(struct kvx_agent *agent, struct kvx_xfer **xfer, const char *what)
@@ -257,27 +258,18 @@ int kvx_xfer_prep(struct kvx_agent *agent, struct kvx_xfer **xfer, struct kvx_ha
 		    "prepare transfer");
 }
 
-int kvx_xfer_exec(struct kvx_agent *agent, struct kvx_handle src, const uint32_t *src_ids,
-		  size_t nr_src, struct kvx_handle dst, const uint32_t *dst_ids, size_t nr_dst,
-		  const struct kvx_xfer_opts *opts, struct kvx_result *result)
+/* When a signal ends a wait in there, it has not begun. */
+static int post_command(struct kvx_agent *agent, struct kvxfer_xfer_post *cmd)
 {
-	struct kvxfer_xfer_prep cmd = { .hdr.flags = KVXFER_XFER_WAIT };
-	int err = check_result(result, "transfer");
-
-	if (!err)
-		err = prep_command(agent, &cmd, src, src_ids, nr_src, dst, dst_ids, nr_dst, opts,
-				   KVXFER_IOC_XFER_EXEC, "transfer");
-	if (!err)
-		err = kvx_give_result(result, &cmd.out_result, "transfer");
-	return err ? err : result_errno(&cmd.out_result, "transfer");
+	return kvx_wait_command(agent, KVXFER_IOC_XFER_POST, "post transfer", &cmd->hdr,
+				sizeof(*cmd), NULL, 0);
 }
 
 int kvx_xfer_post(struct kvx_xfer *xfer)
 {
 	struct kvxfer_xfer_post cmd = { .xfer = xfer->id };
 
-	return kvx_command(xfer->agent, KVXFER_IOC_XFER_POST, "post transfer", &cmd.hdr,
-			   sizeof(cmd));
+	return post_command(xfer->agent, &cmd);
 }
 
 int kvx_xfer_post_note(struct kvx_xfer *xfer, uint64_t worker_id, const void *note, size_t bytes)
@@ -292,8 +284,7 @@ int kvx_xfer_post_note(struct kvx_xfer *xfer, uint64_t worker_id, const void *no
 		},
 	};
 
-	return kvx_command(xfer->agent, KVXFER_IOC_XFER_POST, "post transfer", &cmd.hdr,
-			   sizeof(cmd));
+	return post_command(xfer->agent, &cmd);
 }
 
 unsigned int kvx_xfer_check(const struct kvx_xfer *xfer)
@@ -314,27 +305,38 @@ static int wait_command(struct kvx_agent *agent, const uint32_t *ids, size_t nr,
 		.timeout_ns = timeout_ns,
 		.nr = count_of(nr),
 	};
-	int err = kvx_command(agent, KVXFER_IOC_XFER_WAIT, "wait for transfers", &cmd.hdr,
-			      sizeof(cmd));
+	int err = kvx_wait_command(agent, KVXFER_IOC_XFER_WAIT, "wait for transfers", &cmd.hdr,
+				   sizeof(cmd), &cmd.timeout_ns, 0);
 
 	*index = cmd.out_index;
+	return err;
+}
+
+static bool is_active(const struct kvxfer_completion *completion)
+{
+	return completion->state >= KVX_XFER_RUNNING && completion->state <= KVX_XFER_RELEASING;
+}
+
+static int wait_for_end(struct kvx_agent *agent, uint32_t id, uint64_t timeout_ns,
+			struct kvxfer_completion *completion)
+{
+	uint32_t index;
+	int err;
+
+	/* Another thread may have posted it again between its end and the telling of it. */
+	do {
+		err = wait_command(agent, &id, 1, 0, timeout_ns, completion, &index);
+	} while (!err && is_active(completion));
 	return err;
 }
 
 int kvx_xfer_wait(struct kvx_xfer *xfer, uint64_t timeout_ns, struct kvx_result *result)
 {
 	struct kvxfer_completion completion = {};
-	uint32_t index;
 	int err = check_result(result, "wait for transfer");
 
-	/* Another thread may have posted it again between its end and the telling of it. */
-	while (!err && (completion.state == KVX_XFER_GONE ||
-			(completion.state >= KVX_XFER_RUNNING &&
-			 completion.state <= KVX_XFER_RELEASING))) {
-		err = wait_command(xfer->agent, &xfer->id, 1, 0, timeout_ns, &completion, &index);
-		if (completion.state == KVX_XFER_GONE)
-			break;
-	}
+	if (!err)
+		err = wait_for_end(xfer->agent, xfer->id, timeout_ns, &completion);
 	if (!err)
 		err = kvx_give_result(result, &completion, "wait for transfer");
 	return err ? err : result_errno(&completion, "wait for transfer");
@@ -415,16 +417,49 @@ int kvx_xfer_cancel(struct kvx_xfer *xfer)
 			   sizeof(cmd));
 }
 
+static void release_command(struct kvx_agent *agent, uint32_t id)
+{
+	struct kvxfer_xfer_release cmd = { .xfer = id };
+
+	kvx_command(agent, KVXFER_IOC_XFER_RELEASE, "release transfer", &cmd.hdr, sizeof(cmd));
+}
+
 void kvx_xfer_release(struct kvx_xfer *xfer)
 {
-	struct kvxfer_xfer_release cmd = {};
-
 	if (!xfer)
 		return;
-	cmd.xfer = xfer->id;
-	kvx_command(xfer->agent, KVXFER_IOC_XFER_RELEASE, "release transfer", &cmd.hdr,
-		    sizeof(cmd));
+	release_command(xfer->agent, xfer->id);
 	free(xfer);
+}
+
+int kvx_xfer_exec(struct kvx_agent *agent, struct kvx_handle src, const uint32_t *src_ids,
+		  size_t nr_src, struct kvx_handle dst, const uint32_t *dst_ids, size_t nr_dst,
+		  const struct kvx_xfer_opts *opts, struct kvx_result *result)
+{
+	struct kvxfer_xfer_prep cmd = {
+		.hdr.flags = agent->eintr ? KVXFER_XFER_WAIT : KVXFER_XFER_POST,
+	};
+	int err = check_result(result, "transfer");
+
+	/*
+	 * XFER_EXEC does it all, but a signal cancels it, and what was canceled can only be begun
+	 * anew. What was posted goes on when a signal ends the waiting for it; what is small has
+	 * ended when it is posted.
+	 */
+	if (!err)
+		err = prep_command(agent, &cmd, src, src_ids, nr_src, dst, dst_ids, nr_dst, opts,
+				   agent->eintr ? KVXFER_IOC_XFER_EXEC : KVXFER_IOC_XFER_PREP,
+				   "transfer");
+	if (err)
+		return err;
+	if (!agent->eintr) {
+		if (is_active(&cmd.out_result))
+			err = wait_for_end(agent, cmd.out_xfer, KVX_FOREVER, &cmd.out_result);
+		release_command(agent, cmd.out_xfer);
+	}
+	if (!err)
+		err = kvx_give_result(result, &cmd.out_result, "transfer");
+	return err ? err : result_errno(&cmd.out_result, "transfer");
 }
 
 uint32_t kvx_xfer_id(const struct kvx_xfer *xfer)
@@ -531,13 +566,21 @@ int kvx_ring_next(struct kvx_agent *agent, struct kvx_result *result)
 int kvx_wait_event(struct kvx_agent *agent, uint64_t timeout_ns, unsigned int *events)
 {
 	struct pollfd pollfd = { .fd = agent->fd, .events = POLLIN | POLLRDNORM | POLLRDBAND };
-	struct timespec ts = {
-		.tv_sec = timeout_ns / 1000000000,
-		.tv_nsec = timeout_ns % 1000000000,
-	};
+	const uint64_t end_ns = kvx_wait_end(timeout_ns);
+	__u64 left_ns = timeout_ns;
+	struct timespec ts;
+	int nr;
 
 	*events = 0;
-	if (ppoll(&pollfd, 1, timeout_ns == KVX_FOREVER ? NULL : &ts, NULL) < 0)
+	do {
+		ts.tv_sec = left_ns / 1000000000;
+		ts.tv_nsec = left_ns % 1000000000;
+		nr = ppoll(&pollfd, 1, timeout_ns == KVX_FOREVER ? NULL : &ts, NULL);
+	} while (nr < 0 && kvx_wait_again(agent, errno, end_ns, &left_ns, 0));
+	/* Nothing was there at the last look, and the time is over. */
+	if (nr < 0 && errno == EINTR && !agent->eintr)
+		return 0;
+	if (nr < 0)
 		return kvx_fail(errno, "wait for an event: %s",
 				strerrordesc_np(errno) ?: "unknown error");
 	if (pollfd.revents & POLLRDNORM)

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "blocks.h"
+#include "signals.h"
 
 static struct kvx_note note;
 
@@ -235,6 +236,63 @@ TEST(a_receiver_that_goes_frees_its_senders)
 		OK(kvx_note_send(a, worker(b), "y", 1, 0));
 	kvx_close(b);
 	kvx_close(a);
+}
+
+static int await_for(struct kvx_agent *agent, uint64_t timeout_ns)
+{
+	unsigned int events;
+	int err = kvx_wait_event(agent, timeout_ns, &events);
+
+	if (!err && events != KVX_EVENT_NOTE)
+		return -ETIME;
+	return err ? err : kvx_note_recv(agent, &note);
+}
+
+static int await(void *arg)
+{
+	return await_for(arg, KVX_FOREVER);
+}
+
+/* For so long that only the note can end it. */
+static int await_an_hour(void *arg)
+{
+	return await_for(arg, 3600000000000);
+}
+
+static int send_to_itself(void *arg)
+{
+	return kvx_note_send(arg, worker(arg), "last", 4, KVX_NOTE_WAIT);
+}
+
+/* What is awaited comes only when the signals have been seen: they have not ended the waiting. */
+TEST(who_waits_gets_its_note_whatever_signals_come)
+{
+	struct kvx_agent *a = open_agent(), *b = open_agent();
+	struct sleeper sleeper;
+	int left = 256;
+
+	disturb(&sleeper, await, b, 50);
+	OK(kvx_note_send(a, worker(b), "1", 1, 0));
+	OK(end_sleep(&sleeper));
+	CHECK(note.bytes == 1 && note.data[0] == '1');
+	disturb(&sleeper, await_an_hour, b, 50);
+	OK(kvx_note_send(a, worker(b), "2", 1, 0));
+	OK(end_sleep(&sleeper));
+	CHECK(note.bytes == 1 && note.data[0] == '2');
+
+	/* One that waits for room is sent once. */
+	while (!kvx_note_send(b, worker(b), "x", 1, 0))
+		;
+	disturb(&sleeper, send_to_itself, b, 50);
+	OK(kvx_note_recv(b, &note));
+	CHECK_EQ(note.bytes, 1);
+	OK(end_sleep(&sleeper));
+	while (!kvx_note_recv(b, &note))
+		left--;
+	CHECK_EQ(left, 0);
+	CHECK(note.bytes == 4 && !memcmp(note.data, "last", 4));
+	kvx_close(a);
+	kvx_close(b);
 }
 
 TEST(with_a_transfer_it_comes_after_the_data_and_only_then)

@@ -2,11 +2,11 @@
 /* The life of a transfer: prepare, post, check, wait, cancel, release; and what is refused. */
 #define _GNU_SOURCE
 #include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
 #include "blocks.h"
+#include "signals.h"
 
 #define BLOCKS	32
 /* So large that it is not copied at once. */
@@ -37,14 +37,20 @@ struct pair {
 	struct side src, dst;
 };
 
+/* What the pair of an agent is, and what is in it. */
+static void fill_pair(struct pair *p, struct kvx_layout_config config)
+{
+	p->src = make_side(p->agent, KERNEL, config);
+	p->dst = make_side(p->agent, KERNEL, config);
+	fill(&p->src, 1, 0);
+	fill(&p->dst, 2, 0xff);
+}
+
 static struct pair make_pair(struct kvx_layout_config config)
 {
 	struct pair p = { .agent = open_agent() };
 
-	p.src = make_side(p.agent, KERNEL, config);
-	p.dst = make_side(p.agent, KERNEL, config);
-	fill(&p.src, 1, 0);
-	fill(&p.dst, 2, 0xff);
+	fill_pair(&p, config);
 	return p;
 }
 
@@ -594,103 +600,155 @@ TEST(a_layout_in_use_is_busy_waited_for_or_cut_off)
 	drop_pair(&p);
 }
 
-/* A thread in a call that a signal ends; it says what it was told. */
-struct sleeper {
-	pthread_t thread;
+/* What a thread is to wait for. */
+struct call {
 	struct pair *p;
 	struct kvx_xfer *xfer;
-	int (*call)(struct sleeper *sleeper);
-	int err;
-	unsigned int reason;
-	bool over;
 };
 
-static void no_op(int sig)
+static int call_exec(void *arg)
 {
-	CHECK_EQ(sig, SIGUSR1);
+	struct call *c = arg;
+
+	return kvx_xfer_exec(c->p->agent, c->p->src.handle, count_ids(16, 0), 16,
+			     c->p->dst.handle, count_ids(16, 0), 16, NULL, NULL);
 }
 
-static void *sleeps(void *arg)
+static int call_wait(void *arg)
 {
-	struct sleeper *sleeper = arg;
+	struct call *c = arg;
 
-	sleeper->err = sleeper->call(sleeper);
-	sleeper->reason = kvx_last_error()->reason;
-	__atomic_store_n(&sleeper->over, true, __ATOMIC_RELEASE);
-	return NULL;
+	return kvx_xfer_wait(c->xfer, KVX_FOREVER, NULL);
 }
 
-/* Signals come until it has ended: whenever it sleeps, one wakes it. */
-static void interrupt(struct sleeper *sleeper, int (*call)(struct sleeper *sleeper))
+/* For so long that only its end can end it. */
+static int call_wait_any(void *arg)
 {
-	struct sigaction action = { .sa_handler = no_op };
+	struct call *c = arg;
 
-	CHECK(!sigaction(SIGUSR1, &action, NULL));
-	sleeper->call = call;
-	sleeper->over = false;
-	CHECK(!pthread_create(&sleeper->thread, NULL, sleeps, sleeper));
-	while (!__atomic_load_n(&sleeper->over, __ATOMIC_ACQUIRE)) {
-		pthread_kill(sleeper->thread, SIGUSR1);
-		sched_yield();
-	}
-	CHECK(!pthread_join(sleeper->thread, NULL));
+	return kvx_wait_any(&c->xfer, 1, 3600000000000, NULL);
 }
 
-static int call_exec(struct sleeper *s)
+static int call_unregister(void *arg)
 {
-	return kvx_xfer_exec(s->p->agent, s->p->src.handle, count_ids(16, 0), 16,
-			     s->p->dst.handle, count_ids(16, 0), 16, NULL, NULL);
+	struct call *c = arg;
+
+	return kvx_layout_unregister_flags(c->p->agent, c->p->src.handle, KVX_UNREGISTER_WAIT);
 }
 
-static int call_wait(struct sleeper *s)
+static int call_send(void *arg)
 {
-	return kvx_xfer_wait(s->xfer, KVX_FOREVER, NULL);
-}
-
-static int call_unregister(struct sleeper *s)
-{
-	return kvx_layout_unregister_flags(s->p->agent, s->p->src.handle, KVX_UNREGISTER_WAIT);
-}
-
-static int call_send(struct sleeper *s)
-{
+	struct call *c = arg;
 	int err;
 
 	do {
-		err = kvx_note_send(s->p->agent, query(s->p->agent).worker_id, "x", 1,
+		err = kvx_note_send(c->p->agent, query(c->p->agent).worker_id, "x", 1,
 				    KVX_NOTE_WAIT);
 	} while (!err);
 	return err;
 }
 
-TEST(signals_end_whatever_waits)
+static int call_event(void *arg)
 {
-	struct pair p = make_pair(large(16));
-	struct sleeper sleeper = { .p = &p };
-	unsigned char *want = snapshot(&p.dst);
+	struct call *c = arg;
+	unsigned int events;
 
+	return kvx_wait_event(c->p->agent, KVX_FOREVER, &events);
+}
+
+TEST(signals_end_whatever_waits_if_they_are_to)
+{
+	struct kvx_open_opts opts = KVX_OPEN_OPTS_INIT;
+	struct pair p = {};
+	struct sleeper sleeper;
+	struct call call = { .p = &p };
+	unsigned char *want;
+
+	opts.flags = KVX_OPEN_EINTR;
+	OK(kvx_open(&p.agent, &opts));
+	fill_pair(&p, large(16));
+	want = snapshot(&p.dst);
+	interrupt(&sleeper, call_event, &call);
+	CHECK_EQ(sleeper.err, -EINTR);
 	hold_copies();
-	interrupt(&sleeper, call_exec);
+	interrupt(&sleeper, call_exec, &call);
 	CHECK_EQ(sleeper.err, -EINTR);
 	CHECK_EQ(sleeper.reason, KVXFER_REASON_INTERRUPTED);
 	check_memory(&p.dst, want);
-	sleeper.xfer = prep(&p, 16, NULL);
-	OK(kvx_xfer_post(sleeper.xfer));
-	interrupt(&sleeper, call_wait);
+	call.xfer = prep(&p, 16, NULL);
+	OK(kvx_xfer_post(call.xfer));
+	interrupt(&sleeper, call_wait, &call);
 	CHECK_EQ(sleeper.err, -EINTR);
-	CHECK_EQ(kvx_xfer_check(sleeper.xfer), KVX_XFER_RUNNING);
-	interrupt(&sleeper, call_unregister);
+	CHECK_EQ(kvx_xfer_check(call.xfer), KVX_XFER_RUNNING);
+	interrupt(&sleeper, call_unregister, &call);
 	CHECK_EQ(sleeper.err, -EINTR);
 	CHECK_EQ(sleeper.reason, KVXFER_REASON_INTERRUPTED);
 	/* It is closed all the same, what runs goes on, and the call can be repeated. */
-	CHECK_EQ(kvx_xfer_check(sleeper.xfer), KVX_XFER_RUNNING);
-	CHECK_EQ(call_exec(&sleeper), -ESTALE);
-	interrupt(&sleeper, call_send);
+	CHECK_EQ(kvx_xfer_check(call.xfer), KVX_XFER_RUNNING);
+	CHECK_EQ(call_exec(&call), -ESTALE);
+	interrupt(&sleeper, call_send, &call);
 	CHECK_EQ(sleeper.err, -EINTR);
 	let_copies_go(256);
-	OK(call_unregister(&sleeper));
-	OK(kvx_xfer_wait(sleeper.xfer, KVX_FOREVER, NULL));
-	kvx_xfer_release(sleeper.xfer);
+	OK(call_unregister(&call));
+	OK(kvx_xfer_wait(call.xfer, KVX_FOREVER, NULL));
+	kvx_xfer_release(call.xfer);
+	drop_pair(&p);
+}
+
+/* How many signals each of them sleeps through. */
+#define SIGNALS	20
+
+TEST(signals_end_nothing_that_waits_otherwise)
+{
+	struct pair p = make_pair(large(16));
+	struct kvx_result result = KVX_RESULT_INIT;
+	unsigned char *want = snapshot(&p.dst);
+	struct sleeper sleeper;
+	struct call call = { .p = &p };
+
+	OK(kvx_ring_setup(p.agent, 8, -1));
+	hold_copies();
+	disturb(&sleeper, call_exec, &call, SIGNALS);
+	check_memory(&p.dst, want);
+	want = snapshot(&p.dst);
+	let_copies_go(256);
+	OK(end_sleep(&sleeper));
+	expect(want, &p.src, &p.dst, count_ids(16, 0), count_ids(16, 0), 16, 0, 2);
+	check_memory(&p.dst, want);
+	/* It was begun once, and nothing is left of it. */
+	OK(kvx_ring_next(p.agent, &result));
+	CHECK_EQ(result.state, KVX_XFER_DONE);
+	CHECK_EQ(kvx_ring_next(p.agent, &result), -EAGAIN);
+
+	hold_copies();
+	call.xfer = prep(&p, 16, NULL);
+	OK(kvx_xfer_post(call.xfer));
+	disturb(&sleeper, call_wait, &call, SIGNALS);
+	let_copies_go(256);
+	OK(end_sleep(&sleeper));
+	hold_copies();
+	OK(kvx_ring_next(p.agent, &result));
+	OK(kvx_xfer_post(call.xfer));
+	disturb(&sleeper, call_wait_any, &call, SIGNALS);
+	let_copies_go(256);
+	OK(end_sleep(&sleeper));
+	OK(kvx_ring_next(p.agent, &result));
+	disturb(&sleeper, call_event, &call, SIGNALS);
+	hold_copies();
+	OK(kvx_xfer_post(call.xfer));
+	let_copies_go(256);
+	OK(end_sleep(&sleeper));
+	OK(kvx_ring_next(p.agent, &result));
+
+	hold_copies();
+	OK(kvx_xfer_post(call.xfer));
+	disturb(&sleeper, call_unregister, &call, SIGNALS);
+	CHECK_EQ(kvx_xfer_check(call.xfer), KVX_XFER_RUNNING);
+	let_copies_go(256);
+	OK(end_sleep(&sleeper));
+	CHECK_EQ(kvx_xfer_check(call.xfer), KVX_XFER_DONE);
+	CHECK_EQ(kvx_layout_unregister(p.agent, p.src.handle), -ENOENT);
+	kvx_xfer_release(call.xfer);
 	drop_pair(&p);
 }
 
