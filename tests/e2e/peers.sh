@@ -455,6 +455,40 @@ a_new_beginning_forgets_all_orders()
 	meet
 }
 
+# Who is connected stays so, by a device of whatever name.
+a_device_is_renamed()
+{
+	both_are_connected
+	rdma dev set kvx0 name kvx9
+	until_it_is 'map(.name) == ["kvx9"]' dev list
+	until_it_is 'length == 1 and .[0].state == "ready" and .[0].dev == "kvx9"' rail list
+	"$kvxfer" rail list | grep -qE '^node[12] +0 ready +kvx9 '
+	rdma dev set kvx9 name kvx0
+	until_it_is 'map(.name) == ["kvx0"]' dev list
+	both_are_connected
+	meet
+}
+
+a_port_goes_and_comes()
+{
+	ip link add spare type dummy
+	ip link set spare up
+	rdma link add kvx5 type rxe netdev spare
+	until_it_is 'any(.[]; .name == "kvx5" and .active_ports == 1)' dev list
+	hear
+	ip link set spare down
+	heard '.[]; .object == "dev" and .event == "down" and .name == "kvx5" and .active_ports == 0'
+	until_it_is 'any(.[]; .name == "kvx5" and .active_ports == 0)' dev list
+	ip link set spare up
+	heard '.[]; .object == "dev" and .event == "up" and .name == "kvx5" and .active_ports == 1'
+	rdma link delete kvx5
+	heard '.[]; .object == "dev" and .event == "gone" and .name == "kvx5"'
+	deaf TERM
+	ip link delete spare
+	both_are_connected
+	meet
+}
+
 # What other tests have left is forgotten.
 nothing_is_known_at_first()
 {
@@ -466,7 +500,8 @@ nothing_is_known_at_first()
 }
 
 ktap nothing_is_known_at_first devices_are_listed_as_they_come a_node_is_connected_by_its_address the_shell_completes_nodes \
-	what_happens_is_told_as_it_happens events_end_when_nobody_reads_them a_rail_is_taken_down_and_comes_up_again \
+	what_happens_is_told_as_it_happens events_end_when_nobody_reads_them a_device_is_renamed a_port_goes_and_comes \
+	a_rail_is_taken_down_and_comes_up_again \
 	a_node_is_disconnected_until_it_is_connected a_cluster_key_keeps_strangers_out what_is_not_there_is_said \
 	who_is_not_root_may_look_and_do_nothing agents_and_pools_of_all_are_listed_for_root it_is_the_same_by_iwarp \
 	two_rails_are_one_peer a_new_beginning_forgets_all_orders
