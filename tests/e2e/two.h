@@ -7,8 +7,10 @@
 #define KVX_TEST_TWO_H
 
 #include <errno.h>
+#include <linux/mempolicy.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <sys/syscall.h>
 
 #include "blocks.h"
 
@@ -121,9 +123,20 @@ static inline void rdma_up(const char *type)
 	meet();
 }
 
-/* By both wires. */
+/* Pages for which no NUMA node is named come from all of them in turns; or from where they may. */
+static inline void spread_memory(bool spread)
+{
+	const unsigned long all = 3;
+
+	/* Not every kernel knows of such nodes. */
+	syscall(SYS_set_mempolicy, spread ? MPOL_INTERLEAVE : MPOL_DEFAULT, spread ? &all : NULL,
+		spread ? 8 * sizeof(all) : 0);
+}
+
+/* By both wires: each may be at a NUMA node of its own, so memory is near to neither. */
 static inline void rdma_up_twice(const char *type)
 {
+	spread_memory(true);
 	rdma_up(type);
 	shell("rdma link add kvx1 type %s netdev %s", type, getenv("KVX_LAB_NIC2"));
 	meet();
@@ -132,6 +145,7 @@ static inline void rdma_up_twice(const char *type)
 static inline void rdma_down(void)
 {
 	meet();
+	spread_memory(false);
 	shell("rdma link delete kvx0");
 	shell("[ ! -e /sys/class/infiniband/kvx1 ] || rdma link delete kvx1");
 	meet();
