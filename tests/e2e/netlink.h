@@ -154,19 +154,24 @@ static inline uint64_t nl_rail_bytes(uint64_t boot_id, uint16_t attr)
 	return rails.sum;
 }
 
+/* 0, or -ENOENT when there is none of this number. */
+static inline int nl_set_rail(uint64_t boot_id, uint32_t id, bool down)
+{
+	struct nl_message msg = nl_message(nl_family(), KVXFER_NL_CMD_RAIL_SET);
+	const uint8_t byte = down;
+
+	nl_put(&msg, KVXFER_NL_RAIL_BOOT_ID, &boot_id, sizeof(boot_id));
+	nl_put(&msg, KVXFER_NL_RAIL_ID, &id, sizeof(id));
+	nl_put(&msg, KVXFER_NL_RAIL_DOWN, &byte, sizeof(byte));
+	return nl_ask(&msg);
+}
+
 /* All rails to a peer that there are, or could be. */
 static inline void nl_set_rails(uint64_t boot_id, bool down)
 {
-	const uint8_t byte = down;
-
 	for (uint32_t id = 0; id < 16; id++) {
-		struct nl_message msg = nl_message(nl_family(), KVXFER_NL_CMD_RAIL_SET);
-		int err;
+		const int err = nl_set_rail(boot_id, id, down);
 
-		nl_put(&msg, KVXFER_NL_RAIL_BOOT_ID, &boot_id, sizeof(boot_id));
-		nl_put(&msg, KVXFER_NL_RAIL_ID, &id, sizeof(id));
-		nl_put(&msg, KVXFER_NL_RAIL_DOWN, &byte, sizeof(byte));
-		err = nl_ask(&msg);
 		if (err != -ENOENT)
 			CHECK_EQ(err, 0);
 	}
