@@ -18,8 +18,6 @@
 #include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/module.h>
-#include <linux/sysctl.h>
-#include <net/net_namespace.h>
 #include <linux/uaccess.h>
 #include <linux/version.h>
 
@@ -164,19 +162,14 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set, vm_f
 
 /* Tables became constant for those who look at them, and are told their length, not their end. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
-typedef struct ctl_table kvx_ctl_table;
+#define kvx_ctl_table	struct ctl_table
 #else
-typedef const struct ctl_table kvx_ctl_table;
+#define kvx_ctl_table	const struct ctl_table
 #endif
-
-static inline struct ctl_table_header *kvx_register_net_sysctl(struct net *net, const char *path,
-							       struct ctl_table *table, size_t nr)
-{
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
-	return register_net_sysctl(net, path, table);
+#define kvx_register_net_sysctl(net, path, table, nr)	register_net_sysctl(net, path, table)
 #else
-	return register_net_sysctl_sz(net, path, table, nr);
+#define kvx_register_net_sysctl(net, path, table, nr)	register_net_sysctl_sz(net, path, table, nr)
 #endif
-}
 
 #endif /* KVX_COMPAT_H */

@@ -560,7 +560,7 @@ static bool kvx_peer_is_in(struct kvx_peer *peer, const struct kvx_net *net)
 	return in;
 }
 
-/* Its rails in a namespace are to end; if there are none, what is known of it there is forgotten. */
+/* Its rails in a namespace are to end; if there are none, its addresses there are forgotten. */
 static bool kvx_peer_leave(struct kvx_peer *peer, const struct kvx_net *net)
 {
 	struct kvx_address *address;

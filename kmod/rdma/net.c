@@ -2,12 +2,12 @@
 /*
  * Network namespaces. The host's is always listened in; another one while an agent has the device
  * open that was in it when it opened it: so a namespace is not kept by this module for longer than
- * by the processes in it. Each has a port of its own, the sysctl net.kvxfer.port, which begins as the
- * module's parameter.
+ * by the processes in it. Each has a port of its own, the sysctl net.kvxfer.port, which begins as
+ * the module's parameter.
  *
- * A node is one, whatever namespaces it is reached by: a peer has one set of rails, some of which may
- * be in one namespace and some in another. When the last agent of a namespace has closed, the rails
- * in it end, and with them all that was known of addresses there.
+ * A node is one, whatever namespaces it is reached by: a peer has one set of rails, of which some
+ * may be in one namespace and some in another. When the last agent of a namespace has closed, the
+ * rails in it end, and with them all that was known of addresses there.
  */
 #include <linux/module.h>
 #include <linux/slab.h>

@@ -126,7 +126,7 @@ TEST(a_key_covers_pages_as_large_as_memory_lies)
 		const uint64_t small = rxe ? 1 << 20 : 512 << 10;
 
 		rdma_up(type);
-		/* Of the kernel's memory the whole is one row of pages of 2 MiB, which a key covers. */
+		/* The kernel's memory is one row of pages of 2 MiB, which a key covers. */
 		read_by_keys(KERNEL, 0, BLOCKS, spans(0, BLOCKS, large));
 		/* From a place on that is a multiple of 256 KiB only: 256 of those, or fewer. */
 		read_by_keys(KERNEL, BLOCK_BYTES, 250,

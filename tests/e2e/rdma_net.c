@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Network namespaces: who is in one without a device goes by the host's; each that an agent is in is
- * listened in, at a port of its own; and none is kept for longer than by who is in it.
+ * Network namespaces: who is in one without a device goes by the host's; each that an agent is in
+ * is listened in, at a port of its own; and none is kept for longer than by who is in it.
  * Nodes: 2
  */
 #define _GNU_SOURCE
