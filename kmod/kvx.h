@@ -16,9 +16,10 @@
  * kvx_pools_lock (mutex, pool.c)
  *	The table of pools and the hash of their names. Process context only.
  *
- * kvx_nets_lock (mutex, rdma/net.c)
- *	Which network namespaces agents are in, and where is listened there. The connection
- *	manager's locks are inside, its handlers do not take it. Process context only.
+ * kvx_nets_change, kvx_nets_lock (mutexes, rdma/net.c)
+ *	Which network namespaces agents are in; where is listened there. Who sets a port has the
+ *	second only, and is waited for under the first. The connection manager's locks are inside,
+ *	its handlers take neither. Process context only.
  *
  * kvx_peers_lock (mutex, peer.c)
  *	The table of peers. Their connect works, which are waited for under it, do not take it.
@@ -94,7 +95,7 @@
  *	What waits for a lane to a peer, and how much of each is on its way; which lost rails it
  *	waits for. Nothing is taken inside. Process context only.
  *
- * kvx_strangers_lock (spinlock, rdma/rail.c)
+ * kvx_strangers_lock (spinlock, rdma/stranger.c)
  *	The rails that others asked for and that are not ready. Nothing is taken inside. Process
  *	context only.
  *

@@ -30,12 +30,9 @@ static int __init kvx_init(void)
 	err = kvx_xfers_init();
 	if (err)
 		goto err_pools_exit;
-	err = kvx_nets_init();
-	if (err)
-		goto err_xfers_exit;
 	err = kvx_peers_init();
 	if (err)
-		goto err_nets_exit;
+		goto err_xfers_exit;
 	err = kvx_devs_init();
 	if (err)
 		goto err_peers_exit;
@@ -57,8 +54,6 @@ err_unlisten:
 	kvx_devs_exit();
 err_peers_exit:
 	kvx_peers_exit();
-err_nets_exit:
-	kvx_nets_exit();
 err_xfers_exit:
 	kvx_xfers_exit();
 err_pools_exit:
@@ -74,7 +69,6 @@ static void __exit kvx_exit(void)
 	kvx_netlink_exit();
 	kvx_nets_unlisten();
 	kvx_peers_exit();
-	kvx_nets_exit();
 	kvx_xfers_exit();
 	kvx_pools_exit();
 	kvx_devs_exit();

@@ -78,7 +78,7 @@ enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *ra
 			refusal = KVXFER_REFUSAL_RESOURCES;
 		if (refusal)
 			break;
-		if (other->net == rail->net && kvx_same_host(&other->dst, &rail->dst) &&
+		if (other->net->net == rail->net->net && kvx_same_host(&other->dst, &rail->dst) &&
 		    (!other->src.ss_family || !rail->src.ss_family ||
 		     kvx_same_host(&other->src, &rail->src)))
 			refusal = __kvx_peer_judge(peer, rail, other);

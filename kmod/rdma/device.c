@@ -56,10 +56,31 @@ static const char *kvx_dev_look_at(const struct ib_device *ib)
 		return "it cannot register memory by work requests";
 	if (ib->attrs.max_fast_reg_page_list_len < 17)
 		return "it registers fewer than 16 pages at once";
+	if (ib->attrs.page_size_cap && !(ib->attrs.page_size_cap & PAGE_SIZE))
+		return "it takes no pages of the size that this kernel's are of";
 	rdma_for_each_port(ib, port)
 		if (rdma_cap_ib_cm(ib, port) || rdma_cap_iw_cm(ib, port))
 			return NULL;
 	return "none of its ports has a connection manager";
+}
+
+/*
+ * Does its driver tell the device of what size the pages of a registration are? What sizes it says
+ * to take holds for programs' memory; some drivers take each page of a registration by work request
+ * for one of PAGE_SIZE, whatever it is. These were looked at.
+ */
+static bool kvx_dev_knows_pages(const struct ib_device *ib)
+{
+	switch (ib->ops.driver_id) {
+	case RDMA_DRIVER_BNXT_RE:
+	case RDMA_DRIVER_IRDMA:
+	case RDMA_DRIVER_MLX4:
+	case RDMA_DRIVER_MLX5:
+	case RDMA_DRIVER_RXE:
+		return true;
+	default:
+		return false;
+	}
 }
 
 static int kvx_dev_setup(struct kvx_dev *dev)
@@ -71,9 +92,11 @@ static int kvx_dev_setup(struct kvx_dev *dev)
 	/* A page more than is needed is left free: rxe of 6.1 looks one page too far. */
 	dev->key_pages = rounddown_pow_of_two(min(attrs->max_fast_reg_page_list_len - 1,
 						  KVX_KEY_PAGES_MAX));
-	/* Memory comes in no larger pieces than slots. The kernel's own pages all can do. */
-	dev->page_sizes = (attrs->page_size_cap | PAGE_SIZE) &
-			  GENMASK_ULL(PAGE_SHIFT + KVX_SLOT_ORDER, PAGE_SHIFT);
+	dev->page_sizes = PAGE_SIZE;
+	/* Memory comes in no larger pieces than slots. */
+	if (kvx_dev_knows_pages(dev->ib))
+		dev->page_sizes |= attrs->page_size_cap &
+				   GENMASK_ULL(PAGE_SHIFT + KVX_SLOT_ORDER, PAGE_SHIFT);
 	most = min_t(u64, attrs->max_mr_size ?: U64_MAX, 1ULL << KVX_SPAN_SHIFT_MAX);
 	most = min(most, (u64)dev->key_pages << __fls(dev->page_sizes));
 	dev->key_max = rounddown_pow_of_two(most);
@@ -145,7 +168,6 @@ static int kvx_dev_add(struct ib_device *ib)
 	atomic_set(&dev->users, 0);
 	init_waitqueue_head(&dev->unused);
 	mutex_init(&dev->lock);
-	INIT_LIST_HEAD(&dev->links);
 	INIT_LIST_HEAD(&dev->maps);
 	INIT_LIST_HEAD(&dev->windows);
 	dev->ib = ib;

@@ -296,7 +296,7 @@ int kvx_link_register(struct kvx_link *link, struct ib_mr **mrs, u32 nr, int acc
 
 /**
  * kvx_link_invalidate() - have keys work no more
- * @link: a control link of their device, whoever it is with
+ * @link: a control link on their device
  * @mrs: the keys' memory
  * @nr: how many
  *
@@ -324,51 +324,6 @@ int kvx_link_invalidate(struct kvx_link *link, struct ib_mr **mrs, u32 nr)
 	return err;
 }
 
-/**
- * kvx_link_on() - a connection to have a device end keys by
- * @dev: the device
- *
- * Whose it is does not matter. One is best on which nothing is to be waited for: a peer that takes
- * nothing could keep its keys for a while else.
- *
- * Context: process, may sleep.
- * Return: a control link, which keeps the device from going, for kvx_link_off(); or NULL.
- */
-struct kvx_link *kvx_link_on(struct kvx_dev *dev)
-{
-	struct kvx_link *link, *found = NULL;
-
-	mutex_lock(&dev->lock);
-	list_for_each_entry(link, &dev->links, on_dev) {
-		if (READ_ONCE(link->rail->state) != KVX_RAIL_READY ||
-		    READ_ONCE(link->rail->failed))
-			continue;
-		found = link;
-		if (!READ_ONCE(link->rail->out))
-			break;
-	}
-	if (found) {
-		kref_get(&found->rail->ref);
-		/* The link does, as long as it is in the list. */
-		kvx_dev_use_more(dev);
-	}
-	mutex_unlock(&dev->lock);
-	return found;
-}
-
-/**
- * kvx_link_off() - done with it
- * @link: what kvx_link_on() gave
- * @dev: the same that it was given
- *
- * Context: process.
- */
-void kvx_link_off(struct kvx_link *link, struct kvx_dev *dev)
-{
-	kvx_rail_put(link->rail);
-	kvx_dev_unuse(dev);
-}
-
 /*
  * --- beginning ----------------------------------------------------------------------------------
  */
@@ -386,7 +341,6 @@ void kvx_link_init(struct kvx_link *link, struct kvx_rail *rail, u32 index)
 	link->rail = rail;
 	link->index = index;
 	spin_lock_init(&link->lock);
-	INIT_LIST_HEAD(&link->on_dev);
 	mutex_init(&link->reg_lock);
 	init_completion(&link->reg_done);
 }
@@ -520,16 +474,6 @@ static int kvx_link_shut(struct kvx_link *link, struct rdma_cm_id *id)
 	return link->index ? 0 : ib_modify_qp(id->qp, &attr, IB_QP_ACCESS_FLAGS);
 }
 
-/* Its device may be worked with by it, by whoever has to. */
-static void kvx_link_offer(struct kvx_link *link)
-{
-	if (link->index)
-		return;
-	mutex_lock(&link->dev->lock);
-	list_add(&link->on_dev, &link->dev->links);
-	mutex_unlock(&link->dev->lock);
-}
-
 static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 {
 	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
@@ -557,7 +501,6 @@ static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 		if (!err)
 			err = kvx_link_shut(link, id);
 		if (!err) {
-			kvx_link_offer(link);
 			WRITE_ONCE(link->up, true);
 			kvx_rail_kick(link->rail);
 		}
@@ -677,11 +620,6 @@ void kvx_link_end(struct kvx_link *link)
 	link->broken = true;
 	spin_unlock(&link->lock);
 	rdma_unlock_handler(id);
-	if (!list_empty(&link->on_dev)) {
-		mutex_lock(&link->dev->lock);
-		list_del_init(&link->on_dev);
-		mutex_unlock(&link->dev->lock);
-	}
 	/* Who was asked may send before it is told that the other knows. */
 	if (id->qp && (link->up || !link->rail->active)) {
 		rdma_disconnect(id);

@@ -37,7 +37,6 @@ struct kvx_recv {
  * @dev: on which device; from when its address is known to its end
  * @cq: where its completions are told
  * @lock: held by who posts
- * @on_dev: in the device's list, of a control link that is up; under the device's lock
  * @up: both ends know that it is connected
  * @broken: nothing is posted any more; set under @lock
  * @recvs: the control link's; and, on iWARP, those of lanes by which is written
@@ -54,7 +53,6 @@ struct kvx_link {
 	struct kvx_dev *dev;
 	struct ib_cq *cq;
 	spinlock_t lock;		/* see above */
-	struct list_head on_dev;
 	bool up;
 	bool broken;
 	struct kvx_recv *recvs;
@@ -74,7 +72,5 @@ int kvx_link_send(struct kvx_link *link, struct ib_cqe *cqe, u64 dma, u32 bytes)
 void kvx_link_failed(struct kvx_link *link, enum ib_wc_status status);
 int kvx_link_register(struct kvx_link *link, struct ib_mr **mrs, u32 nr, int access);
 int kvx_link_invalidate(struct kvx_link *link, struct ib_mr **mrs, u32 nr);
-struct kvx_link *kvx_link_on(struct kvx_dev *dev);
-void kvx_link_off(struct kvx_link *link, struct kvx_dev *dev);
 
 #endif /* KVX_LINK_H */

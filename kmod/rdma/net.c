@@ -2,18 +2,19 @@
 /*
  * Network namespaces. The host's is always listened in; another one while an agent has the device
  * open that was in it when it opened it: so a namespace is not kept by this module for longer than
- * by the processes in it. Each has a port of its own, the sysctl net.kvxfer.port, which begins as
- * the module's parameter.
+ * by the processes in it. Each has a port of its own, the sysctl net.kvxfer.port, which is there for
+ * as long; the host's begins as the module's parameter, another's as the host's then is.
  *
  * A node is one, whatever namespaces it is reached by: a peer has one set of rails, of which some
  * may be in one namespace and some in another. When the last agent of a namespace has closed, the
  * rails in it end, and with them all that was known of addresses there.
  */
 #include <linux/module.h>
+#include <linux/nsproxy.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/sysctl.h>
 #include <net/net_namespace.h>
-#include <net/netns/generic.h>
 #include <rdma/ib_cm.h>
 #include <rdma/rdma_cm.h>
 
@@ -28,7 +29,9 @@ unsigned short kvx_port = 19875;
 module_param_named(port, kvx_port, ushort, 0444);
 MODULE_PARM_DESC(port, "where other nodes connect to, unless net.kvxfer.port says it; 0: nowhere");
 
-/* Which namespaces there are. */
+/* Held while one comes or goes. */
+static DEFINE_MUTEX(kvx_nets_change);
+/* Which namespaces there are, where is listened in each, and at which port. */
 static DEFINE_MUTEX(kvx_nets_lock);
 static LIST_HEAD(kvx_nets);
 
@@ -38,29 +41,16 @@ struct kvx_net kvx_host_net = {
 	.net	= &init_net,
 };
 
-/* Of each namespace, whether or not an agent is in it. */
-struct kvx_net_port {
-	struct net *ns;
-	unsigned int port;
-	struct ctl_table_header *sysctl;
-	/* And an end. */
-	struct ctl_table table[2];
-};
-
-static unsigned int kvx_net_port_id;
-
 /**
  * kvx_net_port() - where others connect to
- * @net: in this namespace; the caller keeps it
+ * @net: in this namespace
  *
  * Context: any.
  * Return: the port; 0 for nowhere.
  */
 u16 kvx_net_port(const struct kvx_net *net)
 {
-	const struct kvx_net_port *port = net_generic(net->net, kvx_net_port_id);
-
-	return READ_ONCE(port->port);
+	return READ_ONCE(net->port);
 }
 
 /*
@@ -144,44 +134,40 @@ static int __kvx_net_listen(struct kvx_net *net)
 	/* A kernel may be without IPv6. */
 	if (!err)
 		__kvx_net_listen_on(net, 1, (struct sockaddr *)&any6);
-	else
-		pr_warn("no other node can connect in network namespace %u: port %u: error %d\n",
-			net->inum, ntohs(port), err);
 	return err;
+}
+
+/* The same, where nobody is told that it failed; who cannot be reached may reach others. */
+static void __kvx_net_try_to_listen(struct kvx_net *net)
+{
+	const int err = __kvx_net_listen(net);
+
+	if (err)
+		pr_warn_ratelimited("no other node can connect to port %u%s: error %d\n",
+				    kvx_net_port(net),
+				    net->inum ? " of a container's network namespace" : "", err);
 }
 
 /*
  * --- the port -----------------------------------------------------------------------------------
  */
 
-static struct kvx_net *__kvx_net_find(const struct net *ns)
-{
-	struct kvx_net *net;
-
-	lockdep_assert_held(&kvx_nets_lock);
-	list_for_each_entry(net, &kvx_nets, link)
-		if (net->net == ns)
-			return net;
-	return NULL;
-}
-
 /* One that cannot be had is not taken: the one before stays. */
-static int kvx_net_set_port(struct kvx_net_port *port, unsigned int to)
+static int kvx_net_set_port(struct kvx_net *net, unsigned int to)
 {
-	const unsigned int before = port->port;
-	struct kvx_net *net;
+	unsigned int before;
 	int err = 0;
 
 	if (to > U16_MAX)
 		return -EINVAL;
 	mutex_lock(&kvx_nets_lock);
-	WRITE_ONCE(port->port, to);
-	net = to != before ? __kvx_net_find(port->ns) : NULL;
-	if (net)
+	before = net->port;
+	WRITE_ONCE(net->port, to);
+	if (to != before && !net->closed)
 		err = __kvx_net_listen(net);
 	if (err) {
-		WRITE_ONCE(port->port, before);
-		__kvx_net_listen(net);
+		WRITE_ONCE(net->port, before);
+		__kvx_net_try_to_listen(net);
 	}
 	mutex_unlock(&kvx_nets_lock);
 	return err;
@@ -190,45 +176,40 @@ static int kvx_net_set_port(struct kvx_net_port *port, unsigned int to)
 static int kvx_net_port_sysctl(kvx_ctl_table *ctl, int write, void *buffer, size_t *bytes,
 			       loff_t *at)
 {
-	struct kvx_net_port *port = container_of(ctl->data, struct kvx_net_port, port);
-	unsigned int value = READ_ONCE(port->port);
+	struct kvx_net *net = container_of(ctl->data, struct kvx_net, port);
+	unsigned int value = READ_ONCE(net->port);
 	struct ctl_table table = { .data = &value, .maxlen = sizeof(value) };
 	int err;
 
+	/* Some devices listen where who has them do so is. */
+	if (write && current->nsproxy->net_ns != net->net)
+		return -EPERM;
 	err = proc_douintvec(&table, write, buffer, bytes, at);
-	return err || !write ? err : kvx_net_set_port(port, value);
+	return err || !write ? err : kvx_net_set_port(net, value);
 }
 
-static int __net_init kvx_net_port_init(struct net *ns)
+/* Without the sysctl, if there is no memory for it or the kernel has none, the port stays. */
+static void kvx_net_show(struct kvx_net *net)
 {
-	struct kvx_net_port *port = net_generic(ns, kvx_net_port_id);
-
-	port->ns = ns;
-	port->port = kvx_port;
-	port->table[0] = (struct ctl_table){
+	lockdep_assert_held(&kvx_nets_change);
+	net->table[0] = (struct ctl_table){
 		.procname = "port",
-		.data = &port->port,
-		.maxlen = sizeof(port->port),
+		.data = &net->port,
+		.maxlen = sizeof(net->port),
 		.mode = 0644,
 		.proc_handler = kvx_net_port_sysctl,
 	};
-	port->sysctl = kvx_register_net_sysctl(ns, "net/kvxfer", port->table, 1);
-	return port->sysctl ? 0 : -ENOMEM;
+	net->sysctl = kvx_register_net_sysctl(net->net, "net/kvxfer", net->table, 1);
 }
 
-static void __net_exit kvx_net_port_exit(struct net *ns)
+/* Whoever is setting it has done so when this returns. */
+static void kvx_net_hide(struct kvx_net *net)
 {
-	struct kvx_net_port *port = net_generic(ns, kvx_net_port_id);
-
-	unregister_net_sysctl_table(port->sysctl);
+	lockdep_assert_held(&kvx_nets_change);
+	if (net->sysctl)
+		unregister_net_sysctl_table(net->sysctl);
+	net->sysctl = NULL;
 }
-
-static struct pernet_operations kvx_net_port_ops = {
-	.init	= kvx_net_port_init,
-	.exit	= kvx_net_port_exit,
-	.id	= &kvx_net_port_id,
-	.size	= sizeof(struct kvx_net_port),
-};
 
 /*
  * --- agents -------------------------------------------------------------------------------------
@@ -271,6 +252,53 @@ static void kvx_net_leave(struct work_struct *work)
 	kvx_net_put(net);
 }
 
+static struct kvx_net *kvx_net_find(const struct net *ns)
+{
+	struct kvx_net *net;
+
+	lockdep_assert_held(&kvx_nets_change);
+	list_for_each_entry(net, &kvx_nets, link)
+		if (net->net == ns)
+			return net;
+	return NULL;
+}
+
+static struct kvx_net *kvx_net_new(struct net *ns)
+{
+	struct kvx_net *net = kzalloc(sizeof(*net), GFP_KERNEL_ACCOUNT);
+
+	if (!net)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&net->ref);
+	INIT_WORK(&net->leave, kvx_net_leave);
+	net->net = get_net(ns);
+	net->inum = ns->ns.inum;
+	net->port = kvx_net_port(&kvx_host_net);
+	return net;
+}
+
+/* From here on others may ask in it, and its port may be set. */
+static void kvx_net_begin(struct kvx_net *net)
+{
+	lockdep_assert_held(&kvx_nets_change);
+	list_add(&net->link, &kvx_nets);
+	mutex_lock(&kvx_nets_lock);
+	__kvx_net_try_to_listen(net);
+	mutex_unlock(&kvx_nets_lock);
+	kvx_net_show(net);
+}
+
+static void kvx_net_end(struct kvx_net *net)
+{
+	lockdep_assert_held(&kvx_nets_change);
+	list_del_init(&net->link);
+	mutex_lock(&kvx_nets_lock);
+	WRITE_ONCE(net->closed, true);
+	__kvx_net_unlisten(net);
+	mutex_unlock(&kvx_nets_lock);
+	kvx_net_hide(net);
+}
+
 /**
  * kvx_net_open() - an agent is being opened
  * @ns: by somebody in this namespace, which is kept
@@ -284,27 +312,16 @@ struct kvx_net *kvx_net_open(struct net *ns)
 
 	if (ns == &init_net)
 		return net;
-	mutex_lock(&kvx_nets_lock);
-	net = __kvx_net_find(ns);
-	if (net) {
-		net->users++;
-		goto out_unlock;
-	}
-	net = kzalloc(sizeof(*net), GFP_KERNEL_ACCOUNT);
+	mutex_lock(&kvx_nets_change);
+	net = kvx_net_find(ns);
 	if (!net) {
-		net = ERR_PTR(-ENOMEM);
-		goto out_unlock;
+		net = kvx_net_new(ns);
+		if (!IS_ERR(net))
+			kvx_net_begin(net);
 	}
-	kref_init(&net->ref);
-	INIT_WORK(&net->leave, kvx_net_leave);
-	net->net = get_net(ns);
-	net->inum = ns->ns.inum;
-	net->users = 1;
-	list_add(&net->link, &kvx_nets);
-	/* Who cannot be reached has been told of in the log, and may reach others. */
-	__kvx_net_listen(net);
-out_unlock:
-	mutex_unlock(&kvx_nets_lock);
+	if (!IS_ERR(net))
+		net->users++;
+	mutex_unlock(&kvx_nets_change);
 	return net;
 }
 
@@ -316,42 +333,18 @@ out_unlock:
  */
 void kvx_net_close(struct kvx_net *net)
 {
-	bool last = false;
+	bool last;
 
 	if (net == &kvx_host_net)
 		return;
-	mutex_lock(&kvx_nets_lock);
-	if (!--net->users) {
-		last = true;
-		WRITE_ONCE(net->closed, true);
-		list_del(&net->link);
-		__kvx_net_unlisten(net);
-	}
-	mutex_unlock(&kvx_nets_lock);
+	mutex_lock(&kvx_nets_change);
+	last = !--net->users;
+	if (last)
+		kvx_net_end(net);
+	mutex_unlock(&kvx_nets_change);
 	/* It may wait for devices: who closes does not. */
 	if (last)
 		queue_work(kvx_peer_wq, &net->leave);
-}
-
-/**
- * kvx_nets_init() - before the first connection
- *
- * Context: process, may sleep.
- * Return: 0 or an errno.
- */
-int kvx_nets_init(void)
-{
-	return register_pernet_subsys(&kvx_net_port_ops);
-}
-
-/**
- * kvx_nets_exit() - after the last
- *
- * Context: process, may sleep.
- */
-void kvx_nets_exit(void)
-{
-	unregister_pernet_subsys(&kvx_net_port_ops);
 }
 
 /**
@@ -361,11 +354,10 @@ void kvx_nets_exit(void)
  */
 void kvx_nets_listen(void)
 {
-	mutex_lock(&kvx_nets_lock);
-	list_add(&kvx_host_net.link, &kvx_nets);
-	/* Where nobody can connect, this node still can. */
-	__kvx_net_listen(&kvx_host_net);
-	mutex_unlock(&kvx_nets_lock);
+	mutex_lock(&kvx_nets_change);
+	kvx_host_net.port = kvx_port;
+	kvx_net_begin(&kvx_host_net);
+	mutex_unlock(&kvx_nets_change);
 }
 
 /**
@@ -375,8 +367,7 @@ void kvx_nets_listen(void)
  */
 void kvx_nets_unlisten(void)
 {
-	mutex_lock(&kvx_nets_lock);
-	list_del_init(&kvx_host_net.link);
-	__kvx_net_unlisten(&kvx_host_net);
-	mutex_unlock(&kvx_nets_lock);
+	mutex_lock(&kvx_nets_change);
+	kvx_net_end(&kvx_host_net);
+	mutex_unlock(&kvx_nets_change);
 }

@@ -42,18 +42,10 @@ MODULE_PARM_DESC(lanes, "how many queue pairs for data a connection has, 2 to 8;
 
 /* Rails of all peers. */
 #define KVX_RAILS_ALL	4096
-/*
- * Of those, that others asked for and that are not ready: in all, and of one address. Each has room
- * for frames already, which is half a megabyte. Who is refused asks again a little later.
- */
-#define KVX_STRANGERS_ALL	64
-#define KVX_STRANGERS_EACH	8
 
 static struct workqueue_struct *kvx_rail_wq;
 static atomic_t kvx_rails_alive = ATOMIC_INIT(0);
 static DECLARE_WAIT_QUEUE_HEAD(kvx_rails_none);
-static DEFINE_SPINLOCK(kvx_strangers_lock);
-static LIST_HEAD(kvx_strangers);
 
 static void kvx_rail_free(struct kref *ref)
 {
@@ -518,35 +510,6 @@ static void kvx_rail_set_state(struct kvx_rail *rail, enum kvx_rail_state state)
 	spin_unlock(&rail->lock);
 }
 
-static bool kvx_strangers_full(const struct sockaddr_storage *from)
-{
-	struct kvx_rail *rail;
-	u32 all = 0, each = 0;
-
-	spin_lock(&kvx_strangers_lock);
-	list_for_each_entry(rail, &kvx_strangers, stranger) {
-		all++;
-		each += kvx_same_host(&rail->dst, from);
-	}
-	spin_unlock(&kvx_strangers_lock);
-	return all >= KVX_STRANGERS_ALL || each >= KVX_STRANGERS_EACH;
-}
-
-static void kvx_stranger_add(struct kvx_rail *rail)
-{
-	spin_lock(&kvx_strangers_lock);
-	list_add(&rail->stranger, &kvx_strangers);
-	spin_unlock(&kvx_strangers_lock);
-}
-
-/* It is ready, or has ended. */
-static void kvx_stranger_del(struct kvx_rail *rail)
-{
-	spin_lock(&kvx_strangers_lock);
-	list_del_init(&rail->stranger);
-	spin_unlock(&kvx_strangers_lock);
-}
-
 /* One step further, if it can be made. */
 static void kvx_rail_step(struct kvx_rail *rail)
 {
@@ -851,8 +814,8 @@ enum kvxfer_refusal kvx_rail_asked(struct kvx_net *net, struct rdma_cm_id *id,
 		return KVXFER_REFUSAL_SELF;
 	if (expected && expected != kvx_boot_id)
 		return KVXFER_REFUSAL_BOOT;
-	/* Before anything is kept of it. A listener's handlers run one after the other. */
-	if (!greeting->lane && kvx_strangers_full(&id->route.addr.dst_addr))
+	/* Before anything is kept of it. */
+	if (!greeting->lane && kvx_strangers_full(net, &id->route.addr.dst_addr))
 		return KVXFER_REFUSAL_RESOURCES;
 	peer = greeting->lane ? kvx_peer_find(boot_id) : kvx_peer_get(boot_id);
 	if (!peer)

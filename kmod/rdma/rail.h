@@ -168,6 +168,11 @@ int kvx_rails_init(void);
 void kvx_rails_quiesce(void);
 void kvx_rails_exit(void);
 
+/* stranger.c, for rail.c */
+bool kvx_strangers_full(const struct kvx_net *net, const struct sockaddr_storage *from);
+void kvx_stranger_add(struct kvx_rail *rail);
+void kvx_stranger_del(struct kvx_rail *rail);
+
 /* lane.c, for link.c */
 int kvx_lane_make(struct kvx_link *link);
 bool kvx_lane_writes(const struct kvx_link *link);

@@ -45,7 +45,6 @@ struct kvx_rail;
  * @users: links that are on it, and whoever works with it for a while
  * @unused: woken when the last of those has gone
  * @lock: for what follows
- * @links: control links on it that are up
  * @maps: what of pools it can reach
  * @windows: what of pools peers can reach by it
  * @nr_keys: how many keys those have
@@ -74,7 +73,6 @@ struct kvx_dev {
 	atomic_t users;
 	wait_queue_head_t unused;
 	struct mutex lock;		/* see above */
-	struct list_head links;
 	struct list_head maps;
 	struct list_head windows;
 	u32 nr_keys;

@@ -7,8 +7,8 @@
  * bytes that others may reach by keys: each key covers a span of them, with the least rights, and
  * counts from 0. Windows are made for grants, one for a grant, a peer and a device, and are gone
  * when the grant is revoked: the device is told by work requests that their keys are worth nothing,
- * and has done so when kvx_window_free() goes on. Where there is no connection to tell it by, or
- * none that works, giving the keys back does the same.
+ * and has done so when kvx_window_free() goes on. Where there is no connection with the peer to
+ * tell it by, or none that works, giving the keys back does the same.
  *
  * A key covers a row of pages of the device's, which are as large as the device has them and the
  * memory of the whole window lies: so the keys of a window, which have to be made, and told, and
@@ -29,7 +29,7 @@
 #include "../kvx.h"
 #include "../peer.h"
 #include "../pool.h"
-#include "link.h"
+#include "rail.h"
 #include "rdma.h"
 
 /* How many keys are made between two waits for the device. */
@@ -213,23 +213,30 @@ u64 kvx_map_at(const struct kvx_map *map, u64 offset, u64 *bytes)
  * --- windows ------------------------------------------------------------------------------------
  */
 
-/* Have the device end the keys, by a connection on it. Returns how many it has ended. */
+/*
+ * Have the device end the keys, by a connection with whom they are for: should something be wrong
+ * with them, it is nobody else's that ends. Returns how many it has ended.
+ */
 static u32 kvx_window_invalidate(struct kvx_window *window)
 {
-	struct kvx_link *link = kvx_link_on(window->dev);
+	struct kvx_rail *rail = kvx_peer_rail_on(window->peer, window->dev);
+	struct kvx_dev *dev;
 	u32 at, nr = 0;
 
-	if (!link)
+	if (!rail)
 		return 0;
-	/* The link keeps the device from going, and so from killing the window. */
-	for (at = 0; window->mrs && at < window->nr; at += KVX_REG_BATCH) {
+	/* From here on the device does not go, and so does not kill the window. */
+	dev = kvx_rail_use_dev(rail);
+	for (at = 0; dev && window->mrs && at < window->nr; at += KVX_REG_BATCH) {
 		const u32 part = min_t(u32, window->nr - at, KVX_REG_BATCH);
 
-		if (kvx_link_invalidate(link, window->mrs + at, part))
+		if (kvx_link_invalidate(&rail->links[0], window->mrs + at, part))
 			break;
 		nr += part;
 	}
-	kvx_link_off(link, window->dev);
+	if (dev)
+		kvx_dev_unuse(dev);
+	kvx_rail_put(rail);
 	return nr;
 }
 
@@ -272,15 +279,18 @@ void kvx_windows_kill(struct kvx_dev *dev)
  * kvx_window_free() - done with a window
  * @window: the window; its keys are worth nothing any more when this returns
  *
- * Context: process, may sleep.
+ * Context: process, may sleep. One that is for a peer: not where devices tell of completions.
  */
 void kvx_window_free(struct kvx_window *window)
 {
 	struct kvx_dev *dev = window->dev;
 	u32 ended = 0;
 
-	/* What somebody else has ended may not be ended again. */
-	if (window->made && !READ_ONCE(window->ended))
+	/*
+	 * What somebody else has ended is not to be ended again. Those that are for nobody go with
+	 * their pool, perhaps where devices tell of completions: there is not to be waited for one.
+	 */
+	if (window->peer && window->made && !READ_ONCE(window->ended))
 		ended = kvx_window_invalidate(window);
 
 	mutex_lock(&dev->lock);

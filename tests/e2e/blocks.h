@@ -105,9 +105,9 @@ static inline void get_memory(struct side *side, uint64_t bytes)
 	side->mem = addr;
 }
 
-/* A side of its own memory; tables have gaps, and all begin at odd places. */
-static inline struct side make_side(struct kvx_agent *agent, enum memory memory,
-				    struct kvx_layout_config config)
+/* A side of its own memory, @lead bytes from where that begins; tables have gaps. */
+static inline struct side make_side_at(struct kvx_agent *agent, enum memory memory,
+				       struct kvx_layout_config config, uint64_t lead)
 {
 	struct side side = { .agent = agent, .memory = memory, .config = config };
 	const uint64_t r = region_bytes(&side), nr = nr_bases(&side);
@@ -120,14 +120,21 @@ static inline struct side make_side(struct kvx_agent *agent, enum memory memory,
 		side.config.block_stride = r + 24;
 		each = (r + 24) * config.num_blocks;
 	}
-	get_memory(&side, 40 + nr * (each + 72));
+	get_memory(&side, lead + nr * (each + 72));
 	for (uint64_t i = 0; i < nr; i++) {
-		side.bases[i] = 40 + i * (each + 72);
+		side.bases[i] = lead + i * (each + 72);
 		bases[i].pool = side.pool;
 		bases[i].offset = side.bases[i];
 	}
 	OK(kvx_layout_register(agent, &side.handle, &side.config, bases, nr));
 	return side;
+}
+
+/* The same, at an odd place. */
+static inline struct side make_side(struct kvx_agent *agent, enum memory memory,
+				    struct kvx_layout_config config)
+{
+	return make_side_at(agent, memory, config, 40);
 }
 
 static inline void drop_side(struct side *side)

@@ -5,7 +5,7 @@
 
 #include "foe_rail.h"
 
-/* So many that what is granted of them has more keys than one. */
+/* So many, and so that keys have small pages: what is granted of them has more keys than one. */
 #define BLOCKS		256
 #define FIRST		8
 #define GRANTED		200
@@ -99,7 +99,7 @@ static inline void victim_opens(void)
 			config.page_size = 1;
 			config.inner_dim = 1;
 		}
-		victim.sides[g] = make_side(victim.agent, KERNEL, config);
+		victim.sides[g] = make_side_at(victim.agent, KERNEL, config, PAGE + 40);
 		if (g != WIDE)
 			fill(&victim.sides[g], 10 + g, 0xa0);
 		opts.rights = g == READ_ONLY ? KVX_GRANT_READ : KVX_GRANT_READ | KVX_GRANT_WRITE;
