@@ -43,6 +43,28 @@ struct kvx_msg *kvx_msg_new(u32 type, u32 bytes)
 }
 
 /**
+ * kvx_peer_answer() - a frame that says what became of the one that is being taken
+ * @peer: whose frame that is
+ * @type: &enum kvx_frame_type
+ * @bytes: how long; &struct kvx_msg has room for it
+ *
+ * None is taken before there is one, so it can be had once while one is taken, and is there.
+ *
+ * Context: process.
+ * Return: the message, zeroed but for its head.
+ */
+struct kvx_msg *kvx_peer_answer(struct kvx_peer *peer, u32 type, u32 bytes)
+{
+	struct kvx_msg *msg = peer->answer;
+
+	lockdep_assert_held(&peer->rx_lock);
+	peer->answer = NULL;
+	msg->head.type = type;
+	msg->head.bytes = cpu_to_le32(bytes);
+	return msg;
+}
+
+/**
  * kvx_msg_free() - done with a frame that is not on its way
  * @msg: the message; may be NULL
  *
@@ -182,43 +204,56 @@ u64 kvx_peer_rx_seq(struct kvx_peer *peer)
 	return READ_ONCE(peer->rx_seq);
 }
 
-static bool kvx_peer_take(struct kvx_rail *rail, const void *frame)
+/* Returns 0, -EPROTO, or -ENOMEM when it was not taken. */
+static int kvx_peer_take(struct kvx_peer *peer, const void *frame)
 {
 	const struct kvx_wire_head *head = frame;
-	struct kvx_peer *peer = rail->peer;
+	bool ok = false;
 
 	switch (head->type) {
 	case KVX_FRAME_ATTACH:
-		return kvx_serve_attach(peer, frame);
+		ok = kvx_serve_attach(peer, frame);
+		break;
 	case KVX_FRAME_WANT_KEYS:
-		return kvx_serve_keys(peer, frame);
+		ok = kvx_serve_keys(peer, frame);
+		break;
 	case KVX_FRAME_DETACH:
-		return kvx_serve_detach(peer, frame);
+		ok = kvx_serve_detach(peer, frame);
+		break;
 	case KVX_FRAME_ATTACHED:
-		return kvx_remote_attached(peer, frame);
+		ok = kvx_remote_attached(peer, frame);
+		break;
 	case KVX_FRAME_TABLE:
-		return kvx_remote_table(peer, frame);
+		ok = kvx_remote_table(peer, frame);
+		break;
 	case KVX_FRAME_KEYS:
-		return kvx_remote_keys(peer, frame);
+		ok = kvx_remote_keys(peer, frame);
+		break;
 	case KVX_FRAME_REVOKED:
-		return kvx_remote_revoked(peer, frame);
+		ok = kvx_remote_revoked(peer, frame);
+		break;
 	case KVX_FRAME_QUIESCE:
-		return kvx_fence_asked(peer, frame);
+		ok = kvx_fence_asked(peer, frame);
+		break;
 	case KVX_FRAME_QUIESCED:
-		return kvx_fence_answered(peer, frame);
+		ok = kvx_fence_answered(peer, frame);
+		break;
 	case KVX_FRAME_NOTE:
 		return kvx_note_came(peer, frame);
 	case KVX_FRAME_NOTE_DONE:
-		return kvx_note_was_taken(peer, frame);
+		ok = kvx_note_was_taken(peer, frame);
+		break;
 	case KVX_FRAME_OFFER:
-		return kvx_offer_came(peer, frame);
+		ok = kvx_offer_came(peer, frame);
+		break;
 	case KVX_FRAME_WITHDRAW:
-		return kvx_offer_withdrawn(peer, frame);
+		ok = kvx_offer_withdrawn(peer, frame);
+		break;
 	case KVX_FRAME_TAKEN:
-		return kvx_send_taken(peer, frame);
-	default:
-		return false;
+		ok = kvx_send_taken(peer, frame);
+		break;
 	}
+	return ok ? 0 : -EPROTO;
 }
 
 /**
@@ -227,21 +262,25 @@ static bool kvx_peer_take(struct kvx_rail *rail, const void *frame)
  * @frame: the frame, which has been checked
  *
  * Context: process, may sleep.
- * Return: false when it breaks the protocol.
+ * Return: 0; -EPROTO when it breaks the protocol; -ENOMEM when it has not been taken: it comes
+ * again by the next rail, if this one is ended.
  */
-bool kvx_peer_receive(struct kvx_rail *rail, const void *frame)
+int kvx_peer_receive(struct kvx_rail *rail, const void *frame)
 {
 	const u64 seq = le64_to_cpu(((const struct kvx_wire_head *)frame)->seq);
 	struct kvx_peer *peer = rail->peer;
-	bool ok = true;
+	int err = 0;
 
 	mutex_lock(&peer->rx_lock);
 	if (seq == peer->rx_seq + 1) {
-		WRITE_ONCE(peer->rx_seq, seq);
-		ok = kvx_peer_take(rail, frame);
+		if (!peer->answer)
+			peer->answer = kvx_msg_new(0, sizeof(struct kvx_wire_head));
+		err = peer->answer ? kvx_peer_take(peer, frame) : -ENOMEM;
+		if (err != -ENOMEM)
+			WRITE_ONCE(peer->rx_seq, seq);
 	} else if (seq > peer->rx_seq) {
-		ok = false;
+		err = -EPROTO;
 	}
 	mutex_unlock(&peer->rx_lock);
-	return ok;
+	return err;
 }

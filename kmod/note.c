@@ -216,15 +216,11 @@ static void kvx_note_put_room(struct kvx_notes *notes, u32 bytes)
 }
 
 /* Tell a peer what became of a note of one of its agents. */
-static void kvx_note_tell(struct kvx_peer *peer, u64 serial, bool lost)
+static void kvx_note_tell(struct kvx_peer *peer, struct kvx_msg *msg, u64 serial, bool lost)
 {
-	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_NOTE_DONE, sizeof(msg->note_done));
-
 	spin_lock(&peer->lock);
 	peer->notes_in--;
 	spin_unlock(&peer->lock);
-	if (!msg)
-		return;
 	msg->note_done.serial = cpu_to_le64(serial);
 	msg->note_done.lost = cpu_to_le32(lost);
 	kvx_peer_send(peer, msg);
@@ -240,10 +236,12 @@ void kvx_note_unreserve(struct kvx_note *note)
 {
 	if (note->to)
 		kvx_note_put_room(&note->to->notes, note->bytes);
-	if (note->from)
+	if (note->from) {
 		kvx_note_put_out(&note->from->notes, note->bytes);
-	else
-		kvx_note_tell(note->peer, note->serial, false);
+	} else {
+		kvx_note_tell(note->peer, note->msg, note->serial, false);
+		note->msg = NULL;
+	}
 	kvx_note_free(note);
 }
 
@@ -361,31 +359,46 @@ void kvx_notes_close(struct kvx_agent *agent)
  * @frame: what it says
  *
  * Context: process, may sleep.
- * Return: false when it breaks the protocol.
+ * Return: 0; -EPROTO when it breaks the protocol; -ENOMEM when it is to come again.
  */
-bool kvx_note_came(struct kvx_peer *peer, const void *frame)
+int kvx_note_came(struct kvx_peer *peer, const void *frame)
 {
 	const struct kvx_wire_note *n = frame;
 	const u32 bytes = le32_to_cpu(n->bytes);
 	struct kvx_agent *to = kvx_agent_find(le64_to_cpu(n->to_worker_id));
+	struct kvx_msg *done = NULL;
 	struct kvx_note *note = NULL;
-	bool many;
+	bool many, lost;
 
+	lost = !to || to->epoch != le64_to_cpu(n->to_epoch);
+	if (!lost) {
+		note = kmalloc(struct_size(note, data, bytes), GFP_KERNEL_ACCOUNT);
+		done = kvx_msg_new(KVX_FRAME_NOTE_DONE, sizeof(done->note_done));
+	}
+	/* One that is on its way arrives. */
+	if (!lost && (!note || !done)) {
+		kvx_msg_free(done);
+		kfree(note);
+		kvx_agent_put(to);
+		return -ENOMEM;
+	}
 	spin_lock(&peer->lock);
 	many = peer->notes_in >= KVX_NOTES_PEER_MAX;
 	peer->notes_in++;
 	spin_unlock(&peer->lock);
-	if (to && to->epoch == le64_to_cpu(n->to_epoch) && !many)
-		note = kmalloc(struct_size(note, data, bytes), GFP_KERNEL_ACCOUNT);
-	if (!note) {
+	if (lost || many) {
+		kvx_msg_free(done);
+		kfree(note);
 		if (to)
 			kvx_agent_put(to);
-		kvx_note_tell(peer, le64_to_cpu(n->serial), true);
-		return !many;
+		done = kvx_peer_answer(peer, KVX_FRAME_NOTE_DONE, sizeof(done->note_done));
+		kvx_note_tell(peer, done, le64_to_cpu(n->serial), true);
+		return many ? -EPROTO : 0;
 	}
 	kref_get(&peer->ref);
 	*note = (struct kvx_note){
-		.to = to, .peer = peer, .serial = le64_to_cpu(n->serial), .bytes = bytes,
+		.to = to, .peer = peer, .msg = done, .bytes = bytes,
+		.serial = le64_to_cpu(n->serial),
 		.worker_id = le64_to_cpu(n->from_worker_id), .epoch = le64_to_cpu(n->from_epoch),
 	};
 	memcpy(note->data, n->data, bytes);
@@ -395,7 +408,7 @@ bool kvx_note_came(struct kvx_peer *peer, const void *frame)
 	to->notes.held_bytes += bytes;
 	spin_unlock(&to->notes.lock);
 	kvx_note_deliver(note);
-	return true;
+	return 0;
 }
 
 /**

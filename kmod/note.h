@@ -24,7 +24,7 @@ struct kvx_peer;
  * @from: who sends it, with a reference; NULL for an agent of a peer's
  * @to: who shall have it, with a reference; NULL for an agent of a peer's
  * @peer: that peer, with a reference; NULL for none
- * @msg: to go to it; made when there is room for it
+ * @msg: to go to it; made when there is room for it; of one that came: to say that it was received
  * @serial: by which the peer is told of it, or tells
  * @to_worker_id: of who shall have it, if it is a peer's
  * @to_epoch: the same
@@ -93,7 +93,7 @@ bool kvx_note_deliver(struct kvx_note *note);
 /* Notes that agents of one peer may have here. */
 #define KVX_NOTES_PEER_MAX	65536
 
-bool kvx_note_came(struct kvx_peer *peer, const void *frame);
+int kvx_note_came(struct kvx_peer *peer, const void *frame);
 bool kvx_note_was_taken(struct kvx_peer *peer, const void *frame);
 void kvx_notes_gone(struct kvx_peer *peer);
 

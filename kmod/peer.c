@@ -39,6 +39,7 @@ static void kvx_peer_free(struct kref *ref)
 
 	list_for_each_entry_safe(msg, next, &peer->unacked, link)
 		kvx_msg_free(msg);
+	kvx_msg_free(peer->answer);
 	xa_destroy(&peer->remotes);
 	xa_destroy(&peer->served);
 	xa_destroy(&peer->sends);

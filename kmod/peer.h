@@ -143,6 +143,7 @@ struct kvx_address {
  * @unsent: the first of those that has not been sent by @tx_rail; NULL for none
  * @rx_seq: the number of the last frame that was taken
  * @rx_lock: held while one is taken
+ * @answer: by which that one can be answered; under @rx_lock
  * @wait: woken when something about it has changed
  * @connect: makes rails that are missing
  * @remote_next: the id of the next one of @remotes
@@ -193,6 +194,7 @@ struct kvx_peer {
 	struct kvx_msg *unsent;
 	u64 rx_seq;
 	struct mutex rx_lock;		/* see above */
+	struct kvx_msg *answer;
 	wait_queue_head_t wait;
 	struct delayed_work connect;
 	u32 remote_next;
@@ -312,6 +314,7 @@ void kvx_peer_probed(struct kvx_peer *probe, const struct sockaddr_storage *addr
 
 /* msg.c */
 struct kvx_msg *kvx_msg_new(u32 type, u32 bytes);
+struct kvx_msg *kvx_peer_answer(struct kvx_peer *peer, u32 type, u32 bytes);
 void kvx_msg_free(struct kvx_msg *msg);
 void kvx_msg_gone(struct kvx_msg *msg);
 void kvx_peer_send(struct kvx_peer *peer, struct kvx_msg *msg);
@@ -322,7 +325,7 @@ enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *ra
 void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name);
 void kvx_peer_rail_ending(struct kvx_rail *rail);
 void kvx_peer_rail_ended(struct kvx_rail *rail);
-bool kvx_peer_receive(struct kvx_rail *rail, const void *frame);
+int kvx_peer_receive(struct kvx_rail *rail, const void *frame);
 void kvx_peer_acked(struct kvx_peer *peer, u64 ack);
 void kvx_peer_pump(struct kvx_peer *peer);
 u64 kvx_peer_rx_seq(struct kvx_peer *peer);

@@ -404,7 +404,7 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 	const struct kvx_wire_refused *refused = frame;
 	const struct kvx_wire_flush *flush = frame;
 	const struct kvx_wire_beat *beat = frame;
-	bool ok = true;
+	int err = 0;
 
 	if (error || !kvx_rail_take_head(rail, head)) {
 		pr_warn_ratelimited("node %016llx broke the protocol (frame error %d)\n",
@@ -416,7 +416,7 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 		kvx_peer_acked(rail->peer, le64_to_cpu(head->ack));
 	switch (head->type) {
 	case KVX_FRAME_HELLO:
-		ok = kvx_rail_take_hello(rail, frame);
+		err = kvx_rail_take_hello(rail, frame) ? 0 : -EPROTO;
 		kvx_rail_kick(rail);
 		break;
 	case KVX_FRAME_READY:
@@ -424,7 +424,7 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 		kvx_rail_kick(rail);
 		break;
 	case KVX_FRAME_PROOF:
-		ok = kvx_rail_take_proof(rail, frame);
+		err = kvx_rail_take_proof(rail, frame) ? 0 : -EPROTO;
 		kvx_rail_kick(rail);
 		break;
 	case KVX_FRAME_REFUSED:
@@ -437,18 +437,19 @@ bool kvx_rail_receive(struct kvx_rail *rail, const void *frame, u32 bytes)
 	case KVX_FRAME_CREDIT:
 		break;
 	case KVX_FRAME_FLUSH:
-		ok = false;
+		err = -EPROTO;
 		break;
 	case KVX_FRAME_FLUSHED:
-		ok = READ_ONCE(rail->proven) &&
-		     kvx_lane_flushed(rail, le32_to_cpu(flush->lane), le32_to_cpu(flush->token));
+		if (!READ_ONCE(rail->proven) ||
+		    !kvx_lane_flushed(rail, le32_to_cpu(flush->lane), le32_to_cpu(flush->token)))
+			err = -EPROTO;
 		break;
 	default:
-		ok = kvx_peer_receive(rail, frame);
+		err = kvx_peer_receive(rail, frame);
 		break;
 	}
-	if (!ok)
-		kvx_rail_fail(rail, -EPROTO, KVXFER_REFUSAL_NONE);
+	if (err)
+		kvx_rail_fail(rail, err, KVXFER_REFUSAL_NONE);
 	else if (head->credits)
 		kvx_peer_pump(rail->peer);
 	return kvx_frame_is_numbered(head->type);
