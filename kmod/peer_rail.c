@@ -252,12 +252,12 @@ static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 void kvx_peer_rail_ended(struct kvx_rail *rail)
 {
 	struct kvx_peer *peer = rail->peer;
+	struct kvx_msg *quiesced = NULL;
 	bool gone, again, last;
-	u64 quiesce;
 
 	spin_lock(&peer->lock);
 	list_del_init(&rail->link);
-	quiesce = rail->quiesce;
+	swap(quiesced, rail->quiesced);
 	__kvx_peer_back_off(peer, rail);
 	__kvx_peer_choose_tx(peer);
 	last = rail->was_ready && !peer->nr_ready;
@@ -273,8 +273,8 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 	spin_unlock(&peer->lock);
 	pr_debug("node %016llx: a connection is over: %d, refusal %d\n", peer->boot_id,
 		 rail->error, rail->refusal);
-	if (quiesce)
-		kvx_fence_answer(peer, quiesce);
+	if (quiesced)
+		kvx_peer_send(peer, quiesced);
 	kvx_fence_ask(rail);
 	kvx_tell_rail(peer, rail->id, KVXFER_NL_EVENT_DOWN);
 	if (last)

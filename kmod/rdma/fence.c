@@ -62,8 +62,8 @@ static void kvx_fences_retire(struct kvx_peer *peer)
  */
 void kvx_fence_ask(struct kvx_rail *rail)
 {
+	struct kvx_msg *msg = rail->quiesce;
 	struct kvx_peer *peer = rail->peer;
-	struct kvx_msg *msg;
 	bool many;
 
 	if (!rail->fence)
@@ -81,35 +81,10 @@ void kvx_fence_ask(struct kvx_rail *rail)
 		kvx_peer_give_up(peer, -EPROTO);
 		return;
 	}
-	msg = kvx_msg_new(KVX_FRAME_QUIESCE, sizeof(msg->quiesce));
-	/* What waits for it would do so for ever. */
-	if (!msg) {
-		kvx_peer_give_up(peer, -ENOMEM);
-		return;
-	}
+	rail->quiesce = NULL;
 	msg->quiesce.id = cpu_to_le64(rail->fence);
 	msg->quiesce.nonce = cpu_to_le64(rail->nonce);
 	msg->quiesce.asked = cpu_to_le32(rail->active);
-	kvx_peer_send(peer, msg);
-}
-
-/**
- * kvx_fence_answer() - a rail is over of which the other wants to know that
- * @peer: the other
- * @id: by which it knows it
- *
- * Context: process, may sleep.
- */
-void kvx_fence_answer(struct kvx_peer *peer, u64 id)
-{
-	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_QUIESCED, sizeof(msg->quiesced));
-
-	/* It is not asked again. */
-	if (!msg) {
-		kvx_peer_give_up(peer, -ENOMEM);
-		return;
-	}
-	msg->quiesced.id = cpu_to_le64(id);
 	kvx_peer_send(peer, msg);
 }
 
@@ -123,23 +98,29 @@ void kvx_fence_answer(struct kvx_peer *peer, u64 id)
  */
 bool kvx_fence_asked(struct kvx_peer *peer, const void *frame)
 {
+	struct kvx_msg *msg = kvx_peer_answer(peer, KVX_FRAME_QUIESCED, sizeof(msg->quiesced));
 	const struct kvx_wire_quiesce *ask = frame;
 	struct kvx_rail *rail;
 	bool there = false;
 
+	msg->quiesced.id = ask->id;
 	spin_lock(&peer->lock);
 	list_for_each_entry(rail, &peer->rails, link) {
 		if (rail->nonce != le64_to_cpu(ask->nonce) ||
 		    rail->active == le32_to_cpu(ask->asked))
 			continue;
 		/* Its end answers. */
-		rail->quiesce = le64_to_cpu(ask->id);
+		swap(rail->quiesced, msg);
 		kvx_rail_fail(rail, -ECONNRESET, KVXFER_REFUSAL_NONE);
 		there = true;
+		break;
 	}
 	spin_unlock(&peer->lock);
-	if (!there)
-		kvx_fence_answer(peer, le64_to_cpu(ask->id));
+	/* Who asks twice is answered the last time. */
+	if (there)
+		kvx_msg_free(msg);
+	else
+		kvx_peer_send(peer, msg);
 	return true;
 }
 

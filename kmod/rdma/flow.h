@@ -24,7 +24,6 @@ void kvx_flows_unfence(struct kvx_peer *peer);
 /* fence.c */
 u64 kvx_fence_rail(struct kvx_rail *rail);
 void kvx_fence_ask(struct kvx_rail *rail);
-void kvx_fence_answer(struct kvx_peer *peer, u64 id);
 bool kvx_fence_asked(struct kvx_peer *peer, const void *frame);
 bool kvx_fence_answered(struct kvx_peer *peer, const void *frame);
 void kvx_fences_gone(struct kvx_peer *peer, bool confirmed);

@@ -51,6 +51,8 @@ static void kvx_rail_free(struct kref *ref)
 {
 	struct kvx_rail *rail = container_of(ref, struct kvx_rail, ref);
 
+	kvx_msg_free(rail->quiesce);
+	kvx_msg_free(rail->quiesced);
 	kvx_peer_put(rail->peer);
 	kvx_net_put(rail->net);
 	kfree(rail);
@@ -623,8 +625,13 @@ static struct kvx_rail *kvx_rail_new(struct kvx_peer *peer, struct kvx_net *net,
 	struct kvx_rail *rail = kzalloc(sizeof(*rail), GFP_KERNEL);
 	u32 i;
 
-	if (!rail)
+	/* Who waits for the answer would do so for ever if it could not be asked for. */
+	if (rail)
+		rail->quiesce = kvx_msg_new(KVX_FRAME_QUIESCE, sizeof(rail->quiesce->quiesce));
+	if (!rail || !rail->quiesce) {
+		kfree(rail);
 		return NULL;
+	}
 	atomic_inc(&kvx_rails_alive);
 	kref_init(&rail->ref);
 	kref_get(&peer->ref);

@@ -83,7 +83,8 @@ enum kvx_rail_state {
  * @fence: its number among those that were lost with what they wrote; 0 for none
  * @fence_link: in its peer's list of them; under the peer's flow lock, as is the next
  * @fence_quiet: the other has said that it is over
- * @quiesce: the other wants to know by this number when it is over; under the peer's lock
+ * @quiesce: by which the other will be asked whether it is over
+ * @quiesced: the answer, if the other wants to know when it is over; under the peer's lock
  * @links: the control link, then the lanes
  */
 struct kvx_rail {
@@ -139,7 +140,8 @@ struct kvx_rail {
 	u64 fence;
 	struct list_head fence_link;
 	bool fence_quiet;
-	u64 quiesce;
+	struct kvx_msg *quiesce;
+	struct kvx_msg *quiesced;
 	struct kvx_link links[1 + KVX_LANES_MAX];
 };
 
