@@ -37,6 +37,8 @@ static void kvx_send_end(struct work_struct *work)
 	kvx_gate_wait(&send->lent->gate);
 	kvx_grant_put(send->lent);
 	send->lent = NULL;
+	kvx_msg_free(send->withdraw);
+	send->withdraw = NULL;
 	atomic_dec(&send->job.xfer->agent->messages.out);
 	send->moved = send->error ? 0 : send->bytes;
 	if (send->error)
@@ -89,7 +91,7 @@ static void kvx_send_far_stop(struct kvx_job *job)
 {
 	struct kvx_message *send = kvx_message_of(job);
 	struct kvx_peer *peer = send->peer;
-	struct kvx_msg *msg;
+	struct kvx_msg *msg = NULL;
 	u32 serial;
 	bool tell;
 
@@ -99,13 +101,11 @@ static void kvx_send_far_stop(struct kvx_job *job)
 	       xa_load(&peer->sends, serial) == send;
 	if (tell) {
 		send->withdrawn = true;
+		swap(msg, send->withdraw);
 		queue_delayed_work(kvx_peer_wq, &send->stuck, KVX_SEND_STUCK);
 	}
 	xa_unlock(&peer->sends);
 	if (!tell)
-		return;
-	msg = kvx_msg_new(KVX_FRAME_WITHDRAW, sizeof(msg->id));
-	if (!msg)
 		return;
 	msg->id.id = cpu_to_le32(serial);
 	kvx_peer_send(peer, msg);
@@ -176,12 +176,13 @@ static void kvx_send_far_begin(struct kvx_job *job, const struct kvx_shape *shap
 		goto err_quiet;
 	}
 	msg = kvx_msg_new(KVX_FRAME_OFFER, sizeof(msg->offer));
+	send->withdraw = kvx_msg_new(KVX_FRAME_WITHDRAW, sizeof(send->withdraw->id));
 	kref_get(&send->reg->ref);
 	send->lent = kvx_grant_new(send->reg, KVXFER_GRANT_READ, 0, 1, U64_MAX);
 	if (!send->lent)
 		kvx_layout_put(send->reg);
 	err = -ENOMEM;
-	if (!msg || !send->lent)
+	if (!msg || !send->withdraw || !send->lent)
 		goto err_fail;
 	err = kvx_send_list(send, msg, &serial);
 	if (err)
@@ -202,6 +203,8 @@ static void kvx_send_far_begin(struct kvx_job *job, const struct kvx_shape *shap
 
 err_fail:
 	kvx_msg_free(msg);
+	kvx_msg_free(send->withdraw);
+	send->withdraw = NULL;
 	kvx_grant_put(send->lent);
 	send->lent = NULL;
 	atomic_dec(&job->xfer->agent->messages.out);
@@ -328,10 +331,8 @@ static struct kvx_offer *kvx_offer_new(struct kvx_peer *peer, const struct kvx_w
 static void kvx_offer_refuse(struct kvx_peer *peer, const struct kvx_wire_offer *o, u32 error,
 			     u32 reason)
 {
-	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_TAKEN, sizeof(msg->taken));
+	struct kvx_msg *msg = kvx_peer_answer(peer, KVX_FRAME_TAKEN, sizeof(msg->taken));
 
-	if (!msg)
-		return;
 	msg->taken.serial = o->serial;
 	msg->taken.error = cpu_to_le32(error);
 	msg->taken.reason = cpu_to_le32(reason);

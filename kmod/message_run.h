@@ -125,6 +125,7 @@ enum kvx_recv_phase {
  * @serial: to send to a peer: by which it knows it; under the lock of the peer's sends, as is what
  * follows
  * @lent: by what right it reads
+ * @withdraw: by which it will be told that it shall not, if that is so
  * @offered: it has been told
  * @withdrawn: it has been told that it shall not
  * @taken: it has said what became of it
@@ -164,6 +165,7 @@ struct kvx_message {
 
 	u32 serial;
 	struct kvx_grant *lent;
+	struct kvx_msg *withdraw;
 	bool offered;
 	bool withdrawn;
 	bool taken;
