@@ -58,6 +58,8 @@ struct kvx_hold {
  * @grant: what, with a reference
  * @works: how much it has asked for that is not done
  * @hold: how it is reached; set before it is inside
+ * @revoked: by which the peer will be told that it cannot have it any more
+ * @detach: what is done when it does not want it any more
  * @told: the devices for which it has been told keys that work; under the lock of @hold
  */
 struct kvx_served {
@@ -69,12 +71,16 @@ struct kvx_served {
 	struct kvx_grant *grant;
 	atomic_t works;
 	struct kvx_hold *hold;
+	struct kvx_msg *revoked;
+	struct work_struct detach;
 	struct xarray told;
 };
 
+/* What is asked for, with the answer when there is nothing; or a @key that was ended. */
 struct kvx_serve_work {
 	struct work_struct work;
 	struct kvx_served *served;
+	struct kvx_msg *none;
 	u32 device;
 	u32 key;
 };
@@ -135,6 +141,7 @@ static void kvx_served_free(struct kref *ref)
 	kvx_peer_put(served->peer);
 	if (served->hold)
 		kref_put(&served->hold->ref, kvx_hold_free);
+	kvx_msg_free(served->revoked);
 	xa_destroy(&served->told);
 	kfree(served);
 }
@@ -200,7 +207,6 @@ static void kvx_served_end(struct kvx_served *served)
 static void __kvx_serve_cut(struct kvx_share *share, bool used)
 {
 	struct kvx_served *served, *next;
-	struct kvx_msg *msg;
 	LIST_HEAD(out);
 
 	mutex_lock(&kvx_serve_lock);
@@ -216,10 +222,10 @@ static void __kvx_serve_cut(struct kvx_share *share, bool used)
 		list_for_each_entry(served, &out, link)
 			kvx_peer_end_sending(served->peer);
 	list_for_each_entry_safe(served, next, &out, link) {
-		msg = used ? kvx_msg_new(KVX_FRAME_REVOKED, sizeof(msg->id)) : NULL;
-		if (msg) {
-			msg->id.id = cpu_to_le32(served->id);
-			kvx_peer_send(served->peer, msg);
+		/* Who takes it out, and nobody else, says so. */
+		if (used) {
+			kvx_peer_send(served->peer, served->revoked);
+			served->revoked = NULL;
 		}
 		kvx_served_leave(served);
 	}
@@ -386,17 +392,15 @@ err_leave_layout:
 static void kvx_serve_tell(struct kvx_peer *peer, const struct kvx_wire_attach *ask, int err,
 			   u32 reason)
 {
-	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_ATTACHED, sizeof(msg->attached));
+	struct kvx_msg *msg = kvx_peer_answer(peer, KVX_FRAME_ATTACHED, sizeof(msg->attached));
 
-	if (!msg)
-		return;
 	msg->attached.id = ask->id;
 	msg->attached.error = cpu_to_le32(-err);
 	msg->attached.reason = cpu_to_le32(reason);
 	kvx_peer_send(peer, msg);
 }
 
-static bool kvx_serve_tell_table(struct kvx_peer *peer, u32 id, u32 table, const u64 *words,
+static bool kvx_serve_make_table(struct list_head *msgs, u32 id, u32 table, const u64 *words,
 				 u32 nr, u32 each)
 {
 	const u32 most = KVX_TABLE_WORDS / each;
@@ -414,18 +418,20 @@ static bool kvx_serve_tell_table(struct kvx_peer *peer, u32 id, u32 table, const
 		msg->table.nr = cpu_to_le32(part);
 		for (i = 0; i < part * each; i++)
 			msg->table.words[i] = cpu_to_le64(words[first * each + i]);
-		kvx_peer_send(peer, msg);
+		list_add_tail(&msg->link, msgs);
 	}
 	return true;
 }
 
+/* All that there is to say. Returns false when there is no memory for it, and nothing was said. */
 static bool kvx_serve_tell_layout(struct kvx_served *served)
 {
 	const struct kvx_grant *grant = served->grant;
 	const struct kvx_geometry *geo = &grant->reg->layout.geo;
 	const struct kvx_share *share = grant->share;
 	const u64 now = ktime_get_ns();
-	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_ATTACHED, sizeof(msg->attached));
+	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_ATTACHED, sizeof(msg->attached)), *next;
+	LIST_HEAD(msgs);
 	u64 *words;
 	bool ok;
 	u32 i;
@@ -453,18 +459,57 @@ static bool kvx_serve_tell_layout(struct kvx_served *served)
 	msg->attached.block_stride = cpu_to_le64(grant->reg->layout.block_stride);
 	msg->attached.expires_ns = cpu_to_le64(grant->expires_ns == U64_MAX ? 0 :
 					       max_t(s64, grant->expires_ns - now, 1));
-	kvx_peer_send(served->peer, msg);
+	list_add(&msg->link, &msgs);
 	for (i = 0; i < share->nr_ranges; i++) {
 		words[2 * i] = share->ranges[i].bytes;
 		/* As much of where it is as spans need. */
 		words[2 * i + 1] = share->ranges[i].start & ((1ULL << KVX_SPAN_SHIFT_MAX) - 1);
 	}
-	ok = kvx_serve_tell_table(served->peer, served->id, KVX_TABLE_RANGES, words,
-				  share->nr_ranges, 2) &&
-	     kvx_serve_tell_table(served->peer, served->id, KVX_TABLE_BASES, share->bases,
+	ok = kvx_serve_make_table(&msgs, served->id, KVX_TABLE_RANGES, words, share->nr_ranges,
+				  2) &&
+	     kvx_serve_make_table(&msgs, served->id, KVX_TABLE_BASES, share->bases,
 				  grant->reg->layout.nr_entries, 1);
 	kvfree(words);
+	list_for_each_entry_safe(msg, next, &msgs, link) {
+		list_del_init(&msg->link);
+		if (ok)
+			kvx_peer_send(served->peer, msg);
+		else
+			kvx_msg_free(msg);
+	}
 	return ok;
+}
+
+static void kvx_served_detach(struct work_struct *work)
+{
+	struct kvx_served *served = container_of(work, struct kvx_served, detach);
+
+	kvx_served_end(served);
+	kvx_served_put(served);
+}
+
+/* Takes over the reference to the grant, if it does not fail. */
+static struct kvx_served *kvx_served_new(struct kvx_peer *peer, u32 id, struct kvx_grant *grant)
+{
+	struct kvx_served *served = kzalloc(sizeof(*served), GFP_KERNEL_ACCOUNT);
+	struct kvx_msg *revoked = kvx_msg_new(KVX_FRAME_REVOKED, sizeof(revoked->id));
+
+	if (!served || !revoked) {
+		kvx_msg_free(revoked);
+		kfree(served);
+		return NULL;
+	}
+	revoked->id.id = cpu_to_le32(id);
+	kref_init(&served->ref);
+	INIT_LIST_HEAD(&served->link);
+	INIT_WORK(&served->detach, kvx_served_detach);
+	xa_init(&served->told);
+	kref_get(&peer->ref);
+	served->peer = peer;
+	served->id = id;
+	served->grant = grant;
+	served->revoked = revoked;
+	return served;
 }
 
 /**
@@ -491,19 +536,12 @@ bool kvx_serve_attach(struct kvx_peer *peer, const void *frame)
 		kvx_serve_tell(peer, ask, PTR_ERR(grant), reason);
 		return true;
 	}
-	served = kzalloc(sizeof(*served), GFP_KERNEL_ACCOUNT);
+	served = kvx_served_new(peer, le32_to_cpu(ask->id), grant);
 	if (!served) {
 		kvx_grant_put(grant);
 		kvx_serve_tell(peer, ask, -ENOMEM, 0);
 		return true;
 	}
-	kref_init(&served->ref);
-	INIT_LIST_HEAD(&served->link);
-	xa_init(&served->told);
-	kref_get(&peer->ref);
-	served->peer = peer;
-	served->id = le32_to_cpu(ask->id);
-	served->grant = grant;
 	/* One of the list, one of ours. */
 	kref_get(&served->ref);
 	mutex_lock(&kvx_serve_lock);
@@ -511,14 +549,13 @@ bool kvx_serve_attach(struct kvx_peer *peer, const void *frame)
 	mutex_unlock(&kvx_serve_lock);
 	if (err) {
 		kvx_served_put(served);
-		if (err != -EBUSY)
-			kvx_serve_tell(peer, ask, err, err == -ESTALE ? KVXFER_REASON_HANDLE_STALE :
-									0);
 	} else if (!kvx_serve_tell_layout(served)) {
-		/* They cannot be told what they have: it has to begin anew. */
-		err = -EBUSY;
+		kvx_served_end(served);
+		err = -ENOMEM;
 	}
 	kvx_served_put(served);
+	if (err && err != -EBUSY)
+		kvx_serve_tell(peer, ask, err, err == -ESTALE ? KVXFER_REASON_HANDLE_STALE : 0);
 	/* An id that is in use is not given again. */
 	return err != -EBUSY;
 }
@@ -529,30 +566,32 @@ bool kvx_serve_attach(struct kvx_peer *peer, const void *frame)
  */
 static bool kvx_serve_later(struct kvx_served *served, u32 device, work_func_t func)
 {
-	struct kvx_serve_work *todo;
+	struct kvx_serve_work *todo = NULL;
 
-	if (atomic_inc_return(&served->works) > KVX_SERVED_WORKS_MAX) {
-		atomic_dec(&served->works);
-		return false;
-	}
+	if (atomic_inc_return(&served->works) > KVX_SERVED_WORKS_MAX)
+		goto err_dec;
 	todo = kzalloc(sizeof(*todo), GFP_KERNEL);
-	if (!todo) {
-		atomic_dec(&served->works);
-		return false;
-	}
+	if (!todo)
+		goto err_dec;
+	todo->none = kvx_msg_new(KVX_FRAME_KEYS, sizeof(todo->none->keys));
+	if (!todo->none)
+		goto err_dec;
 	INIT_WORK(&todo->work, func);
 	todo->served = served;
 	todo->device = device;
 	queue_work(kvx_peer_wq, &todo->work);
 	return true;
+
+err_dec:
+	kfree(todo);
+	atomic_dec(&served->works);
+	return false;
 }
 
-static void kvx_serve_tell_no_keys(struct kvx_served *served, u32 device, int err)
+/* @msg is for KVX_FRAME_KEYS. */
+static void kvx_serve_tell_no_keys(struct kvx_served *served, struct kvx_msg *msg, u32 device,
+				   int err)
 {
-	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_KEYS, sizeof(msg->keys));
-
-	if (!msg)
-		return;
 	msg->keys.id = cpu_to_le32(served->id);
 	msg->keys.device = cpu_to_le32(device);
 	msg->keys.error = cpu_to_le32(-err);
@@ -564,13 +603,20 @@ static int __kvx_serve_tell_keys(struct kvx_served *served, const struct kvx_win
 {
 	struct kvx_msg *msg;
 	u32 first, part, i;
+	int err;
 
 	lockdep_assert_held(&served->hold->lock);
+	/* What has been told is not taken back for want of memory to remember it by. */
+	err = xa_reserve(&served->told, window->dev->id, GFP_KERNEL);
+	if (err)
+		return err;
 	for (first = 0; first < window->nr; first += part) {
 		part = min_t(u32, window->nr - first, KVX_KEYS_PART);
 		msg = kvx_msg_new(KVX_FRAME_KEYS, struct_size(&msg->keys, keys, part));
-		if (!msg)
+		if (!msg) {
+			xa_release(&served->told, window->dev->id);
 			return -ENOMEM;
+		}
 		msg->keys.id = cpu_to_le32(served->id);
 		msg->keys.device = cpu_to_le32(window->dev->id);
 		msg->keys.shift = cpu_to_le32(window->shift);
@@ -639,10 +685,15 @@ static void kvx_serve_keys_work(struct work_struct *work)
 		window = __kvx_served_window(served, dev, rail);
 		err = IS_ERR(window) ? PTR_ERR(window) : __kvx_serve_tell_keys(served, window);
 		mutex_unlock(&served->hold->lock);
+		/* What a connection that has failed could not do the next may: it is asked. */
+		if (err && READ_ONCE(rail->failed))
+			err = -EIO;
 		kvx_rail_put(rail);
 	}
 	if (err)
-		kvx_serve_tell_no_keys(served, todo->device, err);
+		kvx_serve_tell_no_keys(served, todo->none, todo->device, err);
+	else
+		kvx_msg_free(todo->none);
 	if (dev)
 		kvx_dev_unuse(dev);
 	atomic_dec(&served->works);
@@ -663,10 +714,12 @@ bool kvx_serve_keys(struct kvx_peer *peer, const void *frame)
 	const struct kvx_wire_want_keys *want = frame;
 	struct kvx_served *served = kvx_served_get(peer, le32_to_cpu(want->id));
 	const u32 device = le32_to_cpu(want->device);
+	struct kvx_msg *msg;
 
 	/* It may have been taken away while they asked. */
 	if (served && !kvx_serve_later(served, device, kvx_serve_keys_work)) {
-		kvx_serve_tell_no_keys(served, device, -ENOMEM);
+		msg = kvx_peer_answer(peer, KVX_FRAME_KEYS, sizeof(msg->keys));
+		kvx_serve_tell_no_keys(served, msg, device, -ENOMEM);
 		kvx_served_put(served);
 	}
 	return true;
@@ -677,15 +730,21 @@ static void kvx_hold_renew(struct kvx_hold *hold, struct kvx_share *share)
 {
 	struct kvx_window *window, *next;
 	struct kvx_served *served;
+	struct kvx_msg *msg;
 
 	mutex_lock(&hold->lock);
 	list_for_each_entry_safe(window, next, &hold->windows, of_hold) {
 		if (!READ_ONCE(window->ended))
 			continue;
 		mutex_lock(&kvx_serve_lock);
-		list_for_each_entry(served, &share->served, link)
-			if (served->hold == hold && xa_erase(&served->told, window->dev->id))
-				kvx_serve_tell_no_keys(served, window->dev->id, -EAGAIN);
+		list_for_each_entry(served, &share->served, link) {
+			if (served->hold != hold || !xa_erase(&served->told, window->dev->id))
+				continue;
+			msg = kvx_msg_new(KVX_FRAME_KEYS, sizeof(msg->keys));
+			/* Then it has to import anew. */
+			if (msg)
+				kvx_serve_tell_no_keys(served, msg, window->dev->id, -EAGAIN);
+		}
 		mutex_unlock(&kvx_serve_lock);
 		list_del(&window->of_hold);
 		kvx_window_free(window);
@@ -739,30 +798,21 @@ void kvx_serve_ended(u32 device, u32 key)
 	queue_work(kvx_peer_wq, &todo->work);
 }
 
-static void kvx_serve_detach_work(struct work_struct *work)
-{
-	struct kvx_serve_work *todo = container_of(work, struct kvx_serve_work, work);
-
-	kvx_served_end(todo->served);
-	kvx_served_put(todo->served);
-	kfree(todo);
-}
-
 /**
  * kvx_serve_detach() - a peer does not want a layout any more
  * @peer: who
  * @frame: what it says
  *
  * Context: process, may sleep.
- * Return: false when there is no memory to do it by.
+ * Return: true.
  */
 bool kvx_serve_detach(struct kvx_peer *peer, const void *frame)
 {
 	const struct kvx_wire_id *which = frame;
 	struct kvx_served *served = kvx_served_get(peer, le32_to_cpu(which->id));
 
-	if (!served || kvx_serve_later(served, 0, kvx_serve_detach_work))
-		return true;
-	kvx_served_put(served);
-	return false;
+	/* What waits for a device is not done here; and once is enough. */
+	if (served && !queue_work(kvx_peer_wq, &served->detach))
+		kvx_served_put(served);
+	return true;
 }
