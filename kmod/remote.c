@@ -53,6 +53,7 @@ static void kvx_remote_free(struct kref *ref)
 		kvx_keys_put(keys);
 	kvfree(remote->range_bytes);
 	kvfree(remote->range_start);
+	kvx_msg_free(remote->detach);
 	kvx_peer_put(remote->peer);
 	kfree(remote);
 }
@@ -90,8 +91,9 @@ struct kvx_remote *kvx_remote_ask(struct kvx_peer *peer, u64 worker_id, u64 epoc
 {
 	struct kvx_remote *remote = kzalloc(sizeof(*remote), GFP_KERNEL_ACCOUNT);
 	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_ATTACH, sizeof(msg->attach));
+	struct kvx_msg *detach = kvx_msg_new(KVX_FRAME_DETACH, sizeof(detach->id));
 
-	if (!remote || !msg)
+	if (!remote || !msg || !detach)
 		goto err_free;
 	kref_init(&remote->ref);
 	spin_lock_init(&remote->lock);
@@ -106,6 +108,8 @@ struct kvx_remote *kvx_remote_ask(struct kvx_peer *peer, u64 worker_id, u64 epoc
 		kvx_peer_put(peer);
 		goto err_free;
 	}
+	detach->id.id = cpu_to_le32(remote->id);
+	remote->detach = detach;
 	msg->attach.id = cpu_to_le32(remote->id);
 	msg->attach.layout = cpu_to_le32(layout);
 	msg->attach.worker_id = cpu_to_le64(worker_id);
@@ -115,6 +119,7 @@ struct kvx_remote *kvx_remote_ask(struct kvx_peer *peer, u64 worker_id, u64 epoc
 	return remote;
 
 err_free:
+	kvx_msg_free(detach);
 	kvx_msg_free(msg);
 	kfree(remote);
 	return NULL;
@@ -124,21 +129,19 @@ err_free:
 static void kvx_remote_unlist(struct kvx_remote *remote)
 {
 	struct kvx_peer *peer = remote->peer;
-	struct kvx_msg *msg;
+	struct kvx_msg *msg = NULL;
 	bool listed;
 
 	xa_lock(&peer->remotes);
 	listed = xa_load(&peer->remotes, remote->id) == remote;
-	if (listed)
+	if (listed) {
 		__xa_erase(&peer->remotes, remote->id);
+		swap(msg, remote->detach);
+	}
 	xa_unlock(&peer->remotes);
 	if (!listed)
 		return;
-	msg = kvx_msg_new(KVX_FRAME_DETACH, sizeof(msg->id));
-	if (msg) {
-		msg->id.id = cpu_to_le32(remote->id);
-		kvx_peer_send(peer, msg);
-	}
+	kvx_peer_send(peer, msg);
 	kvx_remote_put(remote);
 }
 
@@ -252,16 +255,22 @@ static void kvx_remote_want_keys(struct kvx_remote *remote, u32 device)
 {
 	struct kvx_keys *keys = kzalloc(sizeof(*keys), GFP_KERNEL), *other, *old = NULL;
 	struct kvx_msg *msg = kvx_msg_new(KVX_FRAME_WANT_KEYS, sizeof(msg->want_keys));
-	bool wanted = keys && msg;
+	bool wanted;
 	u32 nr = 0;
 
+	if (!keys || !msg) {
+		/* The next connection asks. */
+		kvx_peer_fail_rails(remote->peer, NULL, -ENOMEM);
+		goto out_free;
+	}
 	spin_lock(&remote->lock);
-	wanted &= remote->state == KVX_REMOTE_KNOWN;
+	wanted = remote->state == KVX_REMOTE_KNOWN;
 	list_for_each_entry(other, &remote->keys, link) {
 		nr++;
 		if (other->device != device)
 			continue;
 		wanted = wanted && other->error;
+		other->again = true;
 		old = other;
 	}
 	/* Who gives its device another number each time is not to fill our memory. */
@@ -276,14 +285,16 @@ static void kvx_remote_want_keys(struct kvx_remote *remote, u32 device)
 	spin_unlock(&remote->lock);
 	if (wanted && old)
 		kvx_keys_put(old);
-	if (!wanted) {
-		kvx_msg_free(msg);
-		kfree(keys);
-		return;
-	}
+	if (!wanted)
+		goto out_free;
 	msg->want_keys.id = cpu_to_le32(remote->id);
 	msg->want_keys.device = cpu_to_le32(device);
 	kvx_peer_send(remote->peer, msg);
+	return;
+
+out_free:
+	kvx_msg_free(msg);
+	kfree(keys);
 }
 
 /**
@@ -533,6 +544,12 @@ static bool kvx_keys_came(struct kvx_remote *remote, struct kvx_keys *keys,
 	return err != -EPROTO;
 }
 
+/* There are none only because a connection was lost. */
+static bool kvx_keys_are_late(const struct kvx_keys *keys)
+{
+	return keys->error == -EIO || keys->error == -ENODEV;
+}
+
 /**
  * kvx_remote_keys() - a part of a layout's keys has come
  * @peer: the peer
@@ -557,9 +574,13 @@ bool kvx_remote_keys(struct kvx_peer *peer, const void *frame)
 	if (found)
 		kref_get(&found->ref);
 	spin_unlock(&remote->lock);
-	ok = found && !found->error && kvx_keys_came(remote, found, k);
-	/* They were made invalid, and there are others. */
-	if (ok && found->error == -EAGAIN)
+	/* If there was no memory for them, the rest may be on its way. */
+	if (found && found->error == -ENOMEM)
+		ok = true;
+	else
+		ok = found && !found->error && kvx_keys_came(remote, found, k);
+	/* They were made invalid, and there are others; or the next connection is there already. */
+	if (ok && (found->error == -EAGAIN || (found->again && kvx_keys_are_late(found))))
 		kvx_remote_want_keys(remote, found->device);
 	if (ok && (found->error || found->got == found->total)) {
 		kvx_flows_kick(peer);

@@ -10,6 +10,7 @@
 #include "proto.h"
 
 struct kvx_grant;
+struct kvx_msg;
 struct kvx_peer;
 struct kvx_registered;
 struct kvxfer_hdr;
@@ -38,6 +39,7 @@ enum kvx_remote_state {
  * @total: how many keys; 0 while none has come
  * @got: how many have come, in order
  * @error: why there are none: an errno
+ * @again: since they were asked for, there has been another connection to ask by
  * @first: for each range its first key's place
  * @keys: they; constant once all have come
  */
@@ -49,6 +51,7 @@ struct kvx_keys {
 	u32 total;
 	u32 got;
 	int error;
+	bool again;
 	u32 *first;
 	u32 *keys;
 };
@@ -74,6 +77,7 @@ struct kvx_keys {
  * @range_start: and where spans are counted from
  * @keys: the keys that have come, or were asked for
  * @watcher: is queued when something about it has changed; NULL for nobody
+ * @detach: by which the peer will be told that it is not wanted any more
  */
 struct kvx_remote {
 	struct kref ref;
@@ -95,6 +99,7 @@ struct kvx_remote {
 	u64 *range_start;
 	struct list_head keys;
 	struct kvx_message *watcher;
+	struct kvx_msg *detach;
 };
 
 struct kvx_remote *kvx_remote_ask(struct kvx_peer *peer, u64 worker_id, u64 epoch, u32 layout,
