@@ -2,8 +2,8 @@
 /*
  * Network namespaces. The host's is always listened in; another one while an agent has the device
  * open that was in it when it opened it: so a namespace is not kept by this module for longer than
- * by the processes in it. Each has a port of its own, the sysctl net.kvxfer.port, which is there for
- * as long; the host's begins as the module's parameter, another's as the host's then is.
+ * by the processes in it. Each has a port of its own, the sysctl net.kvxfer.port, which is there
+ * for as long; the host's begins as the module's parameter, another's as the host's then is.
  *
  * A node is one, whatever namespaces it is reached by: a peer has one set of rails, of which some
  * may be in one namespace and some in another. When the last agent of a namespace has closed, the
