@@ -488,6 +488,14 @@ static void kvx_served_detach(struct work_struct *work)
 	kvx_served_put(served);
 }
 
+/* What waits for a device is not done where frames are taken. The reference goes with it. */
+static void kvx_served_end_later(struct kvx_served *served)
+{
+	/* Once is enough. */
+	if (!queue_work(kvx_peer_wq, &served->detach))
+		kvx_served_put(served);
+}
+
 /* Takes over the reference to the grant, if it does not fail. */
 static struct kvx_served *kvx_served_new(struct kvx_peer *peer, u32 id, struct kvx_grant *grant)
 {
@@ -550,7 +558,8 @@ bool kvx_serve_attach(struct kvx_peer *peer, const void *frame)
 	if (err) {
 		kvx_served_put(served);
 	} else if (!kvx_serve_tell_layout(served)) {
-		kvx_served_end(served);
+		kref_get(&served->ref);
+		kvx_served_end_later(served);
 		err = -ENOMEM;
 	}
 	kvx_served_put(served);
@@ -811,8 +820,7 @@ bool kvx_serve_detach(struct kvx_peer *peer, const void *frame)
 	const struct kvx_wire_id *which = frame;
 	struct kvx_served *served = kvx_served_get(peer, le32_to_cpu(which->id));
 
-	/* What waits for a device is not done here; and once is enough. */
-	if (served && !queue_work(kvx_peer_wq, &served->detach))
-		kvx_served_put(served);
+	if (served)
+		kvx_served_end_later(served);
 	return true;
 }

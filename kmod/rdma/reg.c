@@ -431,7 +431,8 @@ static int kvx_window_lay(struct kvx_window *window, const struct kvx_range *ran
 		pages = &ranges[r].pool->pages;
 		at |= ranges[r].start;
 		for (s = ranges[r].start >> PAGE_SHIFT >> KVX_SLOT_ORDER;
-		     s << KVX_SLOT_ORDER << PAGE_SHIFT < ranges[r].start + ranges[r].bytes; s++) {
+		     s << KVX_SLOT_ORDER << PAGE_SHIFT < ranges[r].start + ranges[r].bytes &&
+		     !(at & PAGE_SIZE); s++) {
 			row = PAGE_SIZE;
 			/* Of one that is in pieces nothing is known but that they are pages. */
 			at |= pages->slots[s].table ? PAGE_SIZE :
