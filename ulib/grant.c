@@ -188,7 +188,8 @@ static int node_command(struct kvx_agent *agent, unsigned long nr, const char *w
 	return kvx_fail_refused(EHOSTUNREACH, what, hdr);
 }
 
-static int import_command(struct kvx_agent *agent, const struct kvx_metadata *metadata)
+static int import_command(struct kvx_agent *agent, const struct kvx_metadata *metadata,
+			  uint64_t timeout_ns)
 {
 	const struct kvx_peer_info *info = &metadata->info;
 	struct kvxfer_layout_import cmd = {
@@ -196,7 +197,7 @@ static int import_command(struct kvx_agent *agent, const struct kvx_metadata *me
 		.worker_id = info->worker_id,
 		.epoch = info->epoch,
 		.nr_imports = info->layouts,
-		.timeout_ns = NODE_NS,
+		.timeout_ns = timeout_ns,
 		.nr_addresses = info->addresses,
 	};
 	struct kvxfer_address addresses[KVX_METADATA_ADDRESSES_MAX] = {};
@@ -218,8 +219,8 @@ static int import_command(struct kvx_agent *agent, const struct kvx_metadata *me
 	return err;
 }
 
-int kvx_import_metadata(struct kvx_agent *agent, const void *blob, size_t bytes,
-			struct kvx_peer **out)
+static int import_within(struct kvx_agent *agent, const void *blob, size_t bytes,
+			 uint64_t timeout_ns, struct kvx_peer **out)
 {
 	struct kvx_peer *peer = calloc(1, sizeof(*peer));
 	enum kvx_metadata_error error;
@@ -244,12 +245,32 @@ int kvx_import_metadata(struct kvx_agent *agent, const void *blob, size_t bytes,
 	if (error)
 		err = refuse_blob(error, "import metadata");
 	if (!err)
-		err = import_command(agent, metadata);
+		err = import_command(agent, metadata, timeout_ns);
 	if (err || !out)
 		kvx_peer_free(peer);
 	else
 		*out = peer;
 	return err;
+}
+
+int kvx_import_metadata(struct kvx_agent *agent, const void *blob, size_t bytes,
+			struct kvx_peer **peer)
+{
+	return import_within(agent, blob, bytes, NODE_NS, peer);
+}
+
+int kvx_import(struct kvx_agent *agent, const void *blob, size_t bytes, uint64_t timeout_ns,
+	       struct kvx_peer **peer)
+{
+	int err;
+
+	if (timeout_ns)
+		return import_within(agent, blob, bytes, timeout_ns, peer);
+	if (peer)
+		*peer = NULL;
+	err = kvx_connect(agent, blob, bytes, 0);
+	/* Who is connected answers, or is found to be dead. */
+	return err ? err : import_within(agent, blob, bytes, NODE_NS, peer);
 }
 
 int kvx_connect(struct kvx_agent *agent, const void *blob, size_t bytes, uint64_t timeout_ns)

@@ -730,6 +730,13 @@ int kvx_connect(struct kvx_agent *agent, const void *blob, size_t bytes, uint64_
  */
 int kvx_import_metadata(struct kvx_agent *agent, const void *blob, size_t bytes,
 			struct kvx_peer **peer);
+
+/*
+ * The same, but it waits for the agent's node no longer than @timeout_ns. 0: not until it is
+ * connected: -EAGAIN till then; that is begun, as by kvx_connect(), and this is to be tried again.
+ */
+int kvx_import(struct kvx_agent *agent, const void *blob, size_t bytes, uint64_t timeout_ns,
+	       struct kvx_peer **peer);
 int kvx_peer_info(const struct kvx_peer *peer, struct kvx_peer_info *info);
 int kvx_peer_layout(const struct kvx_peer *peer, size_t index, struct kvx_peer_layout *layout);
 void kvx_peer_free(struct kvx_peer *peer);

@@ -392,6 +392,12 @@ TEST(a_node_is_connected_ahead)
 			CHECK_EQ(kvx_connect(agent, blob, 10, 0), -EMSGSIZE);
 			CHECK_EQ(kvx_connect(agent, data, 0, 0), -EMSGSIZE);
 			free(data);
+			/* Who is not to wait for that does not, either, to import. */
+			while (kvx_import(own, blob, blob_bytes, 0, NULL)) {
+				CHECK_EQ(kvx_last_error()->error, EAGAIN);
+				REASON(PEER_CONNECTING);
+				sched_yield();
+			}
 			while (kvx_connect(agent, blob, blob_bytes, 0)) {
 				CHECK_EQ(kvx_last_error()->error, EAGAIN);
 				REASON(PEER_CONNECTING);

@@ -417,6 +417,12 @@ TEST(another_node_is_waited_for_as_long)
 	CHECK_EQ(kernel.times[0], 30000000000);
 	CHECK_EQ(kernel.times[3], 30000000000 - 3 * STEP);
 	kvx_peer_free(peer);
+
+	fresh(KVXFER_IOC_LAYOUT_IMPORT, 1, 0);
+	CHECK_EQ(kvx_import(agent, blob, bytes, 5 * STEP, &peer), 0);
+	CHECK_EQ(kernel.times[0], 5 * STEP);
+	CHECK_EQ(kernel.times[1], 4 * STEP);
+	kvx_peer_free(peer);
 	free(blob);
 }
 
