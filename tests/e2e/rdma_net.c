@@ -298,4 +298,8 @@ TEST(a_node_is_reached_in_a_namespace)
 		shell("ip route del 10.79.0.0/24");
 	}
 	rdma_down();
+	/* Elsewhere the other node's second rail is by its second wire. */
+	meet();
+	shell("rmmod kvxfer && insmod $KVX_LAB_MODULE");
+	meet();
 }
