@@ -139,22 +139,27 @@ static u32 kvx_dev_count_active(struct ib_device *ib)
 	return active;
 }
 
+static void kvx_dev_ports(struct work_struct *work)
+{
+	struct kvx_dev *dev = container_of(work, struct kvx_dev, ports_work);
+	const u32 active = kvx_dev_count_active(dev->ib), before = dev->active_ports;
+
+	if (active == before)
+		return;
+	WRITE_ONCE(dev->active_ports, active);
+	kvx_tell_dev(dev, active > before ? KVXFER_NL_EVENT_UP : KVXFER_NL_EVENT_DOWN);
+	/* What could not be reached perhaps can be. */
+	if (active > before && !dev->why)
+		kvx_peers_try();
+}
+
+/* Devices are not asked where they tell: their own locks may be outside of that. */
 static void kvx_dev_event(struct ib_event_handler *handler, struct ib_event *event)
 {
 	struct kvx_dev *dev = container_of(handler, struct kvx_dev, events);
-	u32 active;
 
-	if (event->event != IB_EVENT_PORT_ACTIVE && event->event != IB_EVENT_PORT_ERR)
-		return;
-	active = kvx_dev_count_active(dev->ib);
-	if (active == dev->active_ports)
-		return;
-	WRITE_ONCE(dev->active_ports, active);
-	kvx_tell_dev(dev, event->event == IB_EVENT_PORT_ACTIVE ? KVXFER_NL_EVENT_UP :
-								 KVXFER_NL_EVENT_DOWN);
-	/* What could not be reached perhaps can be. */
-	if (event->event == IB_EVENT_PORT_ACTIVE && !dev->why)
-		kvx_peers_try();
+	if (event->event == IB_EVENT_PORT_ACTIVE || event->event == IB_EVENT_PORT_ERR)
+		schedule_work(&dev->ports_work);
 }
 
 static int kvx_dev_add(struct ib_device *ib)
@@ -188,10 +193,11 @@ static int kvx_dev_add(struct ib_device *ib)
 	ib_set_client_data(ib, &kvx_ib_client, dev);
 	mutex_unlock(&kvx_devs_lock);
 	kvx_tell_dev(dev, KVXFER_NL_EVENT_NEW);
+	INIT_WORK(&dev->ports_work, kvx_dev_ports);
 	INIT_IB_EVENT_HANDLER(&dev->events, ib, kvx_dev_event);
 	ib_register_event_handler(&dev->events);
 	/* Something may have happened before that. */
-	WRITE_ONCE(dev->active_ports, kvx_dev_count_active(ib));
+	schedule_work(&dev->ports_work);
 	if (!dev->why)
 		kvx_peers_try();
 	return 0;
@@ -204,6 +210,7 @@ static void kvx_dev_remove(struct ib_device *ib, void *data)
 	if (!dev)
 		return;
 	ib_unregister_event_handler(&dev->events);
+	cancel_work_sync(&dev->ports_work);
 	mutex_lock(&kvx_devs_lock);
 	dev->gone = true;
 	list_del(&dev->link);

@@ -54,6 +54,7 @@ struct kvx_rail;
  * @ports: how many ports it has
  * @active_ports: how many of them are active
  * @events: what tells of ports
+ * @ports_work: looks at them then
  */
 struct kvx_dev {
 	struct kref ref;
@@ -82,6 +83,7 @@ struct kvx_dev {
 	u32 ports;
 	u32 active_ports;
 	struct ib_event_handler events;
+	struct work_struct ports_work;
 };
 
 /* How far it is from one NUMA node to another; what is not known is as good as the nearest. */
