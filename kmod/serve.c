@@ -569,34 +569,6 @@ bool kvx_serve_attach(struct kvx_peer *peer, const void *frame)
 	return err != -EBUSY;
 }
 
-/*
- * What waits for a device is not done where the device tells that it is ready. Takes over the
- * reference, unless it returns false.
- */
-static bool kvx_serve_later(struct kvx_served *served, u32 device, work_func_t func)
-{
-	struct kvx_serve_work *todo = NULL;
-
-	if (atomic_inc_return(&served->works) > KVX_SERVED_WORKS_MAX)
-		goto err_dec;
-	todo = kzalloc(sizeof(*todo), GFP_KERNEL);
-	if (!todo)
-		goto err_dec;
-	todo->none = kvx_msg_new(KVX_FRAME_KEYS, sizeof(todo->none->keys));
-	if (!todo->none)
-		goto err_dec;
-	INIT_WORK(&todo->work, func);
-	todo->served = served;
-	todo->device = device;
-	queue_work(kvx_peer_wq, &todo->work);
-	return true;
-
-err_dec:
-	kfree(todo);
-	atomic_dec(&served->works);
-	return false;
-}
-
 /* @msg is for KVX_FRAME_KEYS. */
 static void kvx_serve_tell_no_keys(struct kvx_served *served, struct kvx_msg *msg, u32 device,
 				   int err)
@@ -710,6 +682,34 @@ static void kvx_serve_keys_work(struct work_struct *work)
 	kfree(todo);
 }
 
+/*
+ * What waits for a device is not done where the device tells that it is ready. Takes over the
+ * reference, unless it returns false.
+ */
+static bool kvx_serve_keys_later(struct kvx_served *served, u32 device)
+{
+	struct kvx_serve_work *todo = NULL;
+
+	if (atomic_inc_return(&served->works) > KVX_SERVED_WORKS_MAX)
+		goto err_dec;
+	todo = kzalloc(sizeof(*todo), GFP_KERNEL);
+	if (!todo)
+		goto err_dec;
+	todo->none = kvx_msg_new(KVX_FRAME_KEYS, sizeof(todo->none->keys));
+	if (!todo->none)
+		goto err_dec;
+	INIT_WORK(&todo->work, kvx_serve_keys_work);
+	todo->served = served;
+	todo->device = device;
+	queue_work(kvx_peer_wq, &todo->work);
+	return true;
+
+err_dec:
+	kfree(todo);
+	atomic_dec(&served->works);
+	return false;
+}
+
 /**
  * kvx_serve_keys() - a peer wants the keys of a layout that it has
  * @peer: who
@@ -726,7 +726,7 @@ bool kvx_serve_keys(struct kvx_peer *peer, const void *frame)
 	struct kvx_msg *msg;
 
 	/* It may have been taken away while they asked. */
-	if (served && !kvx_serve_later(served, device, kvx_serve_keys_work)) {
+	if (served && !kvx_serve_keys_later(served, device)) {
 		msg = kvx_peer_answer(peer, KVX_FRAME_KEYS, sizeof(msg->keys));
 		kvx_serve_tell_no_keys(served, msg, device, -ENOMEM);
 		kvx_served_put(served);
