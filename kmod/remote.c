@@ -23,6 +23,8 @@
 
 /* For so many devices a layout's keys are kept. */
 #define KVX_REMOTE_KEYS_MAX	64
+/* When there was no memory for keys they are asked for again after so long. */
+#define KVX_REMOTE_AGAIN_MS	1000
 
 static void kvx_keys_free(struct kref *ref)
 {
@@ -75,6 +77,8 @@ static struct kvx_remote *kvx_remote_get(struct kvx_peer *peer, u32 id)
 	return remote;
 }
 
+static void kvx_remote_again_work(struct work_struct *work);
+
 /**
  * kvx_remote_ask() - ask a peer for a layout
  * @peer: the peer
@@ -98,6 +102,7 @@ struct kvx_remote *kvx_remote_ask(struct kvx_peer *peer, u64 worker_id, u64 epoc
 	kref_init(&remote->ref);
 	spin_lock_init(&remote->lock);
 	INIT_LIST_HEAD(&remote->keys);
+	INIT_DELAYED_WORK(&remote->again, kvx_remote_again_work);
 	remote->peer = peer;
 	/* One is the table's. */
 	kref_get(&remote->ref);
@@ -132,6 +137,9 @@ static void kvx_remote_unlist(struct kvx_remote *remote)
 	struct kvx_msg *msg = NULL;
 	bool listed;
 
+	/* Its owner has seen to it that it is not queued any more. */
+	if (cancel_delayed_work(&remote->again))
+		kvx_remote_put(remote);
 	xa_lock(&peer->remotes);
 	listed = xa_load(&peer->remotes, remote->id) == remote;
 	if (listed) {
@@ -295,6 +303,38 @@ static void kvx_remote_want_keys(struct kvx_remote *remote, u32 device)
 out_free:
 	kvx_msg_free(msg);
 	kfree(keys);
+}
+
+/* There may be memory for keys now. */
+static void kvx_remote_again_work(struct work_struct *work)
+{
+	struct kvx_remote *remote = container_of(to_delayed_work(work), struct kvx_remote, again);
+	u32 devices[KVX_REMOTE_KEYS_MAX];
+	struct kvx_keys *keys;
+	u32 nr = 0;
+
+	spin_lock(&remote->lock);
+	list_for_each_entry(keys, &remote->keys, link)
+		if (keys->error == -ENOMEM && nr < KVX_REMOTE_KEYS_MAX)
+			devices[nr++] = keys->device;
+	spin_unlock(&remote->lock);
+	while (nr--)
+		kvx_remote_want_keys(remote, devices[nr]);
+	kvx_remote_put(remote);
+}
+
+static void kvx_remote_ask_again(struct kvx_remote *remote)
+{
+	spin_lock(&remote->lock);
+	/* Else nobody has it, or not any more. */
+	if (remote->state == KVX_REMOTE_KNOWN && remote->reg) {
+		kref_get(&remote->ref);
+		/* Not the last one: who calls has another. */
+		if (!queue_delayed_work(kvx_peer_wq, &remote->again,
+					msecs_to_jiffies(KVX_REMOTE_AGAIN_MS)))
+			kvx_remote_put(remote);
+	}
+	spin_unlock(&remote->lock);
 }
 
 /**
@@ -550,6 +590,12 @@ static bool kvx_keys_are_late(const struct kvx_keys *keys)
 	return keys->error == -EIO || keys->error == -ENODEV;
 }
 
+/* No more of them comes. */
+static bool kvx_keys_are_over(const struct kvx_wire_keys *k)
+{
+	return k->error || le32_to_cpu(k->first) + le32_to_cpu(k->nr) == le32_to_cpu(k->total);
+}
+
 /**
  * kvx_remote_keys() - a part of a layout's keys has come
  * @peer: the peer
@@ -582,6 +628,8 @@ bool kvx_remote_keys(struct kvx_peer *peer, const void *frame)
 	/* They were made invalid, and there are others; or the next connection is there already. */
 	if (ok && (found->error == -EAGAIN || (found->again && kvx_keys_are_late(found))))
 		kvx_remote_want_keys(remote, found->device);
+	if (ok && found->error == -ENOMEM && kvx_keys_are_over(k))
+		kvx_remote_ask_again(remote);
 	if (ok && (found->error || found->got == found->total)) {
 		kvx_flows_kick(peer);
 		kvx_remote_changed(remote);

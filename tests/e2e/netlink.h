@@ -129,6 +129,67 @@ static inline void nl_dump(uint8_t cmd, void (*each)(const struct nl_message *ms
 	close(fd);
 }
 
+/* What is said of a device of this node, which is there. */
+struct nl_dev {
+	const char *name;
+	bool found;
+	uint32_t keys;
+	uint64_t keys_ended;
+	int32_t numa_node;
+};
+
+static inline void nl_see_dev(const struct nl_message *msg, void *arg)
+{
+	struct nl_dev *dev = arg;
+
+	if (strcmp(nl_get(msg, KVXFER_NL_DEV_NAME), dev->name))
+		return;
+	dev->found = true;
+	dev->keys = *(const uint32_t *)nl_get(msg, KVXFER_NL_DEV_KEYS);
+	memcpy(&dev->keys_ended, nl_get(msg, KVXFER_NL_DEV_KEYS_ENDED), sizeof(dev->keys_ended));
+	dev->numa_node = *(const int32_t *)nl_get(msg, KVXFER_NL_DEV_NUMA_NODE);
+}
+
+static inline struct nl_dev nl_dev(const char *name)
+{
+	struct nl_dev dev = { .name = name };
+
+	nl_dump(KVXFER_NL_CMD_DEV_GET, nl_see_dev, &dev);
+	CHECK(dev.found);
+	return dev;
+}
+
+/* What is said of a rail to a peer, which is there: of that on a device, or else of that number. */
+struct nl_rail {
+	uint64_t boot_id;
+	const char *dev;
+	bool found;
+	uint32_t id, state;
+};
+
+static inline void nl_see_rail(const struct nl_message *msg, void *arg)
+{
+	const char *dev = nl_get(msg, KVXFER_NL_RAIL_DEV);
+	const uint32_t id = *(const uint32_t *)nl_get(msg, KVXFER_NL_RAIL_ID);
+	struct nl_rail *rail = arg;
+
+	if (memcmp(nl_get(msg, KVXFER_NL_RAIL_BOOT_ID), &rail->boot_id, 8) ||
+	    (rail->dev ? !dev || strcmp(dev, rail->dev) : id != rail->id))
+		return;
+	rail->found = true;
+	rail->id = id;
+	rail->state = *(const uint32_t *)nl_get(msg, KVXFER_NL_RAIL_STATE);
+}
+
+static inline struct nl_rail nl_rail(uint64_t boot_id, const char *dev, uint32_t id)
+{
+	struct nl_rail rail = { .boot_id = boot_id, .dev = dev, .id = id };
+
+	nl_dump(KVXFER_NL_CMD_RAIL_GET, nl_see_rail, &rail);
+	CHECK(rail.found);
+	return rail;
+}
+
 struct nl_rail_bytes {
 	uint64_t boot_id, sum;
 	uint16_t attr;

@@ -15,40 +15,12 @@
 #define BLOCK_BYTES	(256 << 10)
 #define POOL_BYTES	((uint64_t)BLOCKS * BLOCK_BYTES)
 
-/* What is known of a device of ours. */
-struct dev {
-	const char *name;
-	uint32_t keys;
-	uint64_t ended;
-	bool found;
-};
-
-static void look(const struct nl_message *msg, void *arg)
-{
-	struct dev *dev = arg;
-
-	if (strcmp(nl_get(msg, KVXFER_NL_DEV_NAME), dev->name))
-		return;
-	dev->keys = *(const uint32_t *)nl_get(msg, KVXFER_NL_DEV_KEYS);
-	memcpy(&dev->ended, nl_get(msg, KVXFER_NL_DEV_KEYS_ENDED), sizeof(dev->ended));
-	dev->found = true;
-}
-
-static struct dev dev_now(void)
-{
-	struct dev dev = { .name = "kvx0" };
-
-	nl_dump(KVXFER_NL_CMD_DEV_GET, look, &dev);
-	CHECK(dev.found);
-	return dev;
-}
-
 /* Keys go by workers, too, when who had them says that it does not want them any more. */
 static void check_keys(uint32_t keys)
 {
-	for (int i = 0; i < 5000 && dev_now().keys != keys; i++)
+	for (int i = 0; i < 5000 && nl_dev("kvx0").keys != keys; i++)
 		poll(NULL, 0, 2);
-	CHECK_EQ(dev_now().keys, keys);
+	CHECK_EQ(nl_dev("kvx0").keys, keys);
 }
 
 /* As many spans of @span bytes, counted from the pool's beginning, as the blocks lie in. */
@@ -62,7 +34,7 @@ static void read_by_keys(enum memory memory, uint64_t from, uint32_t blocks, uin
 {
 	struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, blocks);
 	struct kvx_agent *agent = open_agent();
-	const struct dev before = dev_now();
+	const struct nl_dev before = nl_dev("kvx0");
 	struct side mine = { .agent = agent, .memory = memory, .config = config };
 	struct kvx_result result = KVX_RESULT_INIT;
 	struct kvx_layout_base base = {};
@@ -83,8 +55,8 @@ static void read_by_keys(enum memory memory, uint64_t from, uint32_t blocks, uin
 		meet();
 		check_keys(before.keys + keys);
 		OK(kvx_layout_unregister_flags(agent, mine.handle, KVX_UNREGISTER_CUT));
-		CHECK_EQ(dev_now().keys, before.keys);
-		CHECK_EQ(dev_now().ended, before.ended + keys);
+		CHECK_EQ(nl_dev("kvx0").keys, before.keys);
+		CHECK_EQ(nl_dev("kvx0").keys_ended, before.keys_ended + keys);
 		meet();
 	} else {
 		struct side full = mine;

@@ -149,67 +149,22 @@ static void go_by_both(void)
 		sched_yield();
 }
 
-/* What the module says of a device or a rail. */
-struct seen {
-	char dev[8];
-	bool found;
-	uint32_t id;
-	uint32_t state;
-	int32_t numa_node;
-};
-
-static void see_dev(const struct nl_message *msg, void *arg)
-{
-	struct seen *seen = arg;
-
-	if (strcmp(nl_get(msg, KVXFER_NL_DEV_NAME), seen->dev))
-		return;
-	seen->found = true;
-	seen->numa_node = *(const int32_t *)nl_get(msg, KVXFER_NL_DEV_NUMA_NODE);
-}
+static const char *const devs[] = { "kvx0", "kvx1" };
 
 static int node_of_dev(int wire)
 {
-	struct seen seen = {};
-
-	snprintf(seen.dev, sizeof(seen.dev), "kvx%d", wire);
-	nl_dump(KVXFER_NL_CMD_DEV_GET, see_dev, &seen);
-	CHECK(seen.found);
-	return seen.numa_node;
-}
-
-static void see_rail(const struct nl_message *msg, void *arg)
-{
-	const char *dev = nl_get(msg, KVXFER_NL_RAIL_DEV);
-	const uint32_t id = *(const uint32_t *)nl_get(msg, KVXFER_NL_RAIL_ID);
-	struct seen *seen = arg;
-
-	if (memcmp(nl_get(msg, KVXFER_NL_RAIL_BOOT_ID), &other_boot_id, 8) ||
-	    (seen->dev[0] ? !dev || strcmp(dev, seen->dev) : id != seen->id))
-		return;
-	seen->found = true;
-	seen->id = id;
-	seen->state = *(const uint32_t *)nl_get(msg, KVXFER_NL_RAIL_STATE);
+	return nl_dev(devs[wire]).numa_node;
 }
 
 /* The number of the rail that goes by a wire, which is there. */
 static uint32_t rail_of(int wire)
 {
-	struct seen seen = {};
-
-	snprintf(seen.dev, sizeof(seen.dev), "kvx%d", wire);
-	nl_dump(KVXFER_NL_CMD_RAIL_GET, see_rail, &seen);
-	CHECK(seen.found);
-	return seen.id;
+	return nl_rail(other_boot_id, devs[wire], 0).id;
 }
 
 static uint32_t state_of_rail(uint32_t id)
 {
-	struct seen seen = { .id = id };
-
-	nl_dump(KVXFER_NL_CMD_RAIL_GET, see_rail, &seen);
-	CHECK(seen.found);
-	return seen.state;
+	return nl_rail(other_boot_id, NULL, id).state;
 }
 
 /* Where a wire's network device is, as the kernel says: what virtio makes of it is at no node. */

@@ -68,6 +68,9 @@ static struct kvx_pool *post;
 static unsigned char *letters;
 /* The other's. */
 static struct told theirs;
+/* And one that has imported what the other has from the beginning to the end. */
+static struct kvx_agent *guest_for_long;
+static struct side copy;
 
 /* How a round went: what the other has to know of it. */
 struct outcome {
@@ -357,6 +360,17 @@ static void be_connected(void)
 	kvx_close(guest);
 }
 
+/* What was imported before is as good as ever, whatever of it was lost meanwhile. */
+static void what_was_imported_works(void)
+{
+	const struct kvx_handle far = { theirs.worker_id, theirs.rest };
+
+	memset(copy.mem, 0, copy.bytes);
+	CHECK(ends_well(begin_transfer(guest_for_long, far, copy.handle, ids, &none),
+			"a read of what was imported before", &none));
+	CHECK(blocks_are(&copy, 0, who(3 - node())));
+}
+
 /* Returns whether something failed, on whichever node. */
 static bool one_round(const struct want *want, bool remake)
 {
@@ -386,6 +400,7 @@ static bool one_round(const struct want *want, bool remake)
 	meet();
 	outcome.felt = end_want(want);
 	be_connected();
+	what_was_imported_works();
 	outcome.sent = ends_well(send, "a message that is sent", want);
 	/* When this has come, too, no connection is about to end. */
 	send_note(&outcome);
@@ -481,10 +496,12 @@ static void begin(void)
 	ended_well = 0;
 	ended_badly = 0;
 	mine = grant_side(&given, &grant);
-	OK(kvx_revoke(home, &grant));
 	/* Nobody asks the other before it has looked. */
 	exchange(&mine, &theirs, sizeof(mine));
 	CHECK_EQ(import_told(home, &theirs, false, 60 * SECOND), 0);
+	guest_for_long = open_agent();
+	copy = make_side(guest_for_long, KERNEL, standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS));
+	CHECK_EQ(import_told(guest_for_long, &theirs, true, 60 * SECOND), 0);
 	/* What is made once for all is there. */
 	one_round(&none, false);
 	sleeping_allocations("failslab");
@@ -501,6 +518,9 @@ static void end(void)
 	meet();
 	one_round(&none, false);
 	all_notes_are_done();
+	drop_side(&copy);
+	kvx_close(guest_for_long);
+	meet();
 	drop_side(&given);
 	OK(kvx_pool_unmap(letters, 2 * MIB));
 	kvx_pool_close(post);
@@ -536,6 +556,55 @@ TEST(connections_are_made_with_little_memory)
 		want.times = often[i % ARRAY_SIZE(often)];
 		want.interval = 1 + i * 5 % 17;
 		one_round(&want, true);
+	}
+	end();
+}
+
+/*
+ * A second rail comes while node 1 has no memory once; then the first goes, so that what was
+ * imported by it has to go by the second. Returns whether something failed.
+ */
+static bool second_rail_takes_over(const struct want *want)
+{
+	bool failed = false;
+	uint32_t first;
+
+	meet();
+	begin_want(want);
+	shell("rdma link add kvx1 type rxe netdev %s", getenv("KVX_LAB_NIC2"));
+	meet();
+	if (node() == 2) {
+		offer(&given);
+		meet();
+	} else {
+		hear_offer();
+		while (of_peer(KVXFER_NL_PEER_READY) < 2)
+			if (kvx_connect(guest_for_long, blob, blob_bytes, 0))
+				sched_yield();
+		first = nl_rail(theirs.boot_id, "kvx0", 0).id;
+		CHECK_EQ(nl_set_rail(theirs.boot_id, first, true), 0);
+		what_was_imported_works();
+		failed = end_want(want);
+		CHECK_EQ(nl_set_rail(theirs.boot_id, first, false), 0);
+		meet();
+	}
+	shell("rdma link delete kvx1");
+	return failed;
+}
+
+/* Who cannot keep the keys of what it has imported long ago asks for them again. */
+TEST(keys_that_there_was_no_memory_for_come_later)
+{
+	struct want want = { .cache = "kmalloc-cg-8", .node = 1, .interval = 1, .times = 1 };
+	bool failed = true, told;
+
+	begin();
+	for (; failed; want.skip++) {
+		CHECK(want.skip < POINTS_MAX);
+		failed = second_rail_takes_over(&want);
+		exchange(&failed, &told, sizeof(failed));
+		failed |= told;
+		felt += told;
 	}
 	end();
 }
