@@ -159,11 +159,13 @@ void kvx_maps_drop_dev(struct kvx_dev *dev);
  * @pool: which
  * @start: the first
  * @bytes: how many
+ * @granted: which pages of them are meant, a bit for each; NULL when all are
  */
 struct kvx_range {
 	struct kvx_pool *pool;
 	u64 start;
 	u64 bytes;
+	unsigned long *granted;
 };
 
 /**
@@ -176,6 +178,8 @@ struct kvx_range {
  * @page_shift: of which pages the keys are
  * @shift: of the span that each covers
  * @made: all of its keys have been made
+ * @blank: what is reached in place of the pages that are not granted; NULL when all are
+ * @blank_at: where that is, for the device
  * @nr: how many keys there are
  * @mrs: one for each; NULL when there are none any more
  */
@@ -188,6 +192,8 @@ struct kvx_window {
 	u32 page_shift;
 	u32 shift;
 	bool made;
+	struct page *blank;
+	u64 blank_at;
 	u32 nr;
 	struct ib_mr **mrs;
 };

@@ -14,6 +14,10 @@
  * memory of the whole window lies: so the keys of a window, which have to be made, and told, and
  * looked up by the device, are few.
  *
+ * What is granted may lie between what is not: then the keys have 4 KiB pages, and in place of the
+ * others a blank one, that is the window's own. So what is beside a block cannot be reached either,
+ * and places are counted as if it could.
+ *
  * Peers share no windows, as who knows a key can end it, by a send that says so. What is left is
  * that a peer guesses: all keys of a device are in one protection domain, so one that was found is
  * good for another's queue pair, too, and rxe ends it even from another domain. Each wrong guess
@@ -257,6 +261,11 @@ static void __kvx_window_kill(struct kvx_window *window)
 	list_del(&window->link);
 	kvfree(window->mrs);
 	window->mrs = NULL;
+	if (window->blank) {
+		ib_dma_unmap_page(window->dev->ib, window->blank_at, PAGE_SIZE, DMA_BIDIRECTIONAL);
+		__free_page(window->blank);
+		window->blank = NULL;
+	}
 }
 
 /**
@@ -340,16 +349,34 @@ struct kvx_peer *kvx_window_end(struct kvx_dev *dev, u32 key)
 	return peer;
 }
 
-/* Where the bytes of one key are, for the device: an element for each that are in a row. */
-static int kvx_window_sg(const struct kvx_map *map, u64 at, u64 bytes, struct scatterlist *sg,
-			 u32 room)
+/* How many bytes from a page on are granted as that page is, or are not. */
+static u64 kvx_range_row(const struct kvx_range *range, u64 at, u64 bytes, bool *granted)
 {
+	const unsigned long page = (at - range->start) >> PAGE_SHIFT;
+	const unsigned long end = page + DIV_ROUND_UP_ULL(bytes, PAGE_SIZE);
+	unsigned long next;
+
+	*granted = !range->granted || test_bit(page, range->granted);
+	if (!range->granted)
+		return bytes;
+	next = *granted ? find_next_zero_bit(range->granted, end, page) :
+			  find_next_bit(range->granted, end, page);
+	return min(bytes, (u64)(next - page) << PAGE_SHIFT);
+}
+
+/* Where the bytes of one key are, for the device: an element for each that are in a row. */
+static int kvx_window_sg(const struct kvx_window *window, const struct kvx_map *map,
+			 const struct kvx_range *range, u64 at, u64 bytes, struct scatterlist *sg)
+{
+	bool granted;
 	u32 nr = 0;
 	u64 row;
 
-	while (bytes && nr < room) {
-		row = bytes;
-		sg_dma_address(&sg[nr]) = kvx_map_at(map, at, &row);
+	while (bytes && nr < window->dev->key_pages) {
+		row = kvx_range_row(range, at, bytes, &granted);
+		if (!granted)
+			row = min_t(u64, row, PAGE_SIZE);
+		sg_dma_address(&sg[nr]) = granted ? kvx_map_at(map, at, &row) : window->blank_at;
 		sg_dma_len(&sg[nr]) = row;
 		sg[nr].length = row;
 		at += row;
@@ -360,8 +387,8 @@ static int kvx_window_sg(const struct kvx_map *map, u64 at, u64 bytes, struct sc
 }
 
 /* One key. @sg has been initialised, and is as long as a key has pages. */
-static int kvx_window_key(struct kvx_window *window, u32 key, const struct kvx_map *map, u64 at,
-			  u64 bytes, struct scatterlist *sg)
+static int kvx_window_key(struct kvx_window *window, u32 key, const struct kvx_map *map,
+			  const struct kvx_range *range, u64 at, u64 bytes, struct scatterlist *sg)
 {
 	const u32 pages = DIV_ROUND_UP_ULL(bytes, 1ULL << window->page_shift);
 	unsigned int none = 0;
@@ -372,7 +399,7 @@ static int kvx_window_key(struct kvx_window *window, u32 key, const struct kvx_m
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);
 	window->mrs[key] = mr;
-	nr = kvx_window_sg(map, at, bytes, sg, window->dev->key_pages);
+	nr = kvx_window_sg(window, map, range, at, bytes, sg);
 	if (nr < 0)
 		return nr;
 	err = ib_map_mr_sg_zbva(mr, sg, nr, &none, 1U << window->page_shift);
@@ -397,7 +424,7 @@ static int kvx_window_fill(struct kvx_window *window, struct kvx_link *link,
 			return PTR_ERR(map);
 		for (at = ranges[r].start; at < ranges[r].start + ranges[r].bytes; at = end) {
 			end = min(((at >> shift) + 1) << shift, ranges[r].start + ranges[r].bytes);
-			err = kvx_window_key(window, key++, map, at, end - at, sg);
+			err = kvx_window_key(window, key++, map, &ranges[r], at, end - at, sg);
 			if (!err && (key - posted == KVX_REG_BATCH || key == window->nr)) {
 				err = kvx_link_register(link, window->mrs + posted, key - posted,
 							access);
@@ -429,7 +456,7 @@ static int kvx_window_lay(struct kvx_window *window, const struct kvx_range *ran
 		if (IS_ERR(map))
 			return PTR_ERR(map);
 		pages = &ranges[r].pool->pages;
-		at |= ranges[r].start;
+		at |= ranges[r].start | (ranges[r].granted ? PAGE_SIZE : 0);
 		for (s = ranges[r].start >> PAGE_SHIFT >> KVX_SLOT_ORDER;
 		     s << KVX_SLOT_ORDER << PAGE_SHIFT < ranges[r].start + ranges[r].bytes &&
 		     !(at & PAGE_SIZE); s++) {
@@ -444,6 +471,28 @@ static int kvx_window_lay(struct kvx_window *window, const struct kvx_range *ran
 	window->shift = min_t(u32, window->page_shift + ilog2(dev->key_pages),
 			      ilog2(dev->key_max));
 	return 0;
+}
+
+/* What is there in place of what is not granted. */
+static int kvx_window_blank(struct kvx_window *window, const struct kvx_range *ranges, u32 nr)
+{
+	struct ib_device *ib = window->dev->ib;
+	bool holes = false;
+	u32 r;
+
+	for (r = 0; r < nr; r++)
+		holes = holes || ranges[r].granted;
+	if (!holes)
+		return 0;
+	window->blank = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	if (!window->blank)
+		return -ENOMEM;
+	window->blank_at = ib_dma_map_page(ib, window->blank, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (!ib_dma_mapping_error(ib, window->blank_at))
+		return 0;
+	__free_page(window->blank);
+	window->blank = NULL;
+	return -EIO;
 }
 
 /**
@@ -490,6 +539,9 @@ struct kvx_window *kvx_window_make(struct kvx_dev *dev, struct kvx_link *link,
 	window->mrs = kvcalloc(keys, sizeof(*window->mrs), KVX_GFP_LIST);
 	if (!window->mrs)
 		goto err_free;
+	err = kvx_window_blank(window, ranges, nr);
+	if (err)
+		goto err_mrs;
 	window->nr = keys;
 	kref_get(&dev->ref);
 	mutex_lock(&dev->lock);
@@ -509,6 +561,8 @@ struct kvx_window *kvx_window_make(struct kvx_dev *dev, struct kvx_link *link,
 	mutex_unlock(&dev->lock);
 	return window;
 
+err_mrs:
+	kvfree(window->mrs);
 err_free:
 	kvfree(sg);
 	kfree(window);

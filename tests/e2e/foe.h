@@ -17,8 +17,9 @@
 
 /* How much is granted, see victim.h. */
 #ifndef VICTIM_GRANTS
-#define VICTIM_GRANTS	4
+#define VICTIM_GRANTS	5
 #define WIDE		3
+#define SPARSE		4
 #endif
 
 #define FOE_RECVS	64

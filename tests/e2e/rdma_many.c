@@ -16,6 +16,7 @@
 /* One for all, one that is not used here, and one for each. */
 #define VICTIM_GRANTS	(2 + PEERS)
 #define WIDE		-1
+#define SPARSE		-1
 #include <sys/ioctl.h>
 
 #include "netlink.h"

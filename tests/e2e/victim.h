@@ -11,7 +11,7 @@
 #define GRANTED		200
 #define BLOCK_BYTES	(4 * 4096)
 
-/* There may be more of the last kind: VICTIM_GRANTS in all, and then none that is wide. */
+/* There may be more of the last kind: VICTIM_GRANTS in all, and then none is wide, or sparse. */
 enum { BOTH, READ_ONLY, OTHER };
 
 static const uint32_t ids[] = { 0, 9, 100, 255 };
@@ -82,6 +82,20 @@ static inline void settle_to(const struct resources *was, bool mrs)
 	     was->cq, was->qp, was->cm_id, was->mr);
 }
 
+/* Of the blocks of another side just the second region each. */
+static inline struct side sparse_side(const struct side *of)
+{
+	struct kvx_layout_config config = standard(KVX_LAYOUT_TABLE, BLOCKS);
+	const struct kvx_layout_base base = { of->pool, of->bases[0] + region_bytes(of) };
+	struct side side = *of;
+
+	config.num_layers = 1;
+	config.outer_dim = 1;
+	config.block_stride = BLOCK_BYTES;
+	OK(kvx_layout_register(of->agent, &side.handle, &config, &base, 1));
+	return side;
+}
+
 static inline void victim_opens(void)
 {
 	struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
@@ -99,8 +113,11 @@ static inline void victim_opens(void)
 			config.page_size = 1;
 			config.inner_dim = 1;
 		}
-		victim.sides[g] = make_side_at(victim.agent, KERNEL, config, PAGE + 40);
-		if (g != WIDE)
+		if (g == SPARSE)
+			victim.sides[g] = sparse_side(&victim.sides[OTHER]);
+		else
+			victim.sides[g] = make_side_at(victim.agent, KERNEL, config, PAGE + 40);
+		if (g != WIDE && g != SPARSE)
 			fill(&victim.sides[g], 10 + g, 0xa0);
 		opts.rights = g == READ_ONLY ? KVX_GRANT_READ : KVX_GRANT_READ | KVX_GRANT_WRITE;
 		opts.first_block = FIRST;
@@ -205,8 +222,12 @@ static inline void under_attack(void (*attack)(void), void (*defend)(void))
 	the_honest_are_served();
 	if (node() == 1) {
 		/* What is mapped keeps its agent open. */
-		for (int g = 0; g < VICTIM_GRANTS; g++)
-			drop_side(&victim.sides[g]);
+		for (int g = 0; g < VICTIM_GRANTS; g++) {
+			if (g != SPARSE)
+				drop_side(&victim.sides[g]);
+			else
+				OK(kvx_layout_unregister(victim.agent, victim.sides[g].handle));
+		}
 		kvx_close(victim.agent);
 		meet();
 		settle_to(&victim.before, true);
