@@ -152,6 +152,7 @@ struct kvx_address {
  * @nr_served: how many; under kvx_serve_lock
  * @notes: notes that it has not said to have been received, by their serials; under @lock
  * @note_serial: the last one; under @lock
+ * @notes_out: how many of our agents' notes have room there, or are kept for it; under @lock
  * @notes_in: how many of its notes our agents have not received; under @lock
  * @sends: messages to its agents that it has not said to have been taken, by their serials
  * @send_next: the next serial
@@ -203,6 +204,7 @@ struct kvx_peer {
 	u32 nr_served;
 	struct list_head notes;
 	u64 note_serial;
+	u32 notes_out;
 	u32 notes_in;
 	struct xarray sends;
 	u32 send_next;
@@ -322,6 +324,7 @@ bool kvx_peer_is_behind(struct kvx_peer *peer);
 
 /* peer.c, peer_rail.c, msg.c, for rail.c */
 enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *rail);
+enum kvxfer_refusal kvx_peer_rail_proven(struct kvx_rail *rail);
 void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name);
 void kvx_peer_rail_ending(struct kvx_rail *rail);
 void kvx_peer_rail_ended(struct kvx_rail *rail);
@@ -334,5 +337,6 @@ bool kvx_peer_is_lost(struct kvx_peer *peer);
 void kvx_peer_give_up(struct kvx_peer *peer, int error);
 void kvx_peers_supersede(const struct kvx_rail *rail);
 struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *dev);
+bool kvx_peer_has_rail_to(struct kvx_peer *peer, u32 device);
 
 #endif /* KVX_PEER_H */

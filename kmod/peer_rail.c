@@ -12,25 +12,78 @@
 #include "rdma/rail.h"
 #include "remote.h"
 
-/* Another rail to or from the same host: may @rail be beside it? */
+/* Has it said who it is, and can no stranger have done so? */
+static bool kvx_rail_is_known(const struct kvx_rail *rail)
+{
+	return rail->active || READ_ONCE(rail->proven);
+}
+
+/*
+ * Another rail to or from the same host: may @rail be beside it? What it is in the place of ends
+ * when it is known; until then who asks may be anybody.
+ */
 static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct kvx_rail *rail,
 					    struct kvx_rail *other)
 {
+	const bool known = kvx_rail_is_known(rail);
+
 	lockdep_assert_held(&peer->lock);
 	/* What has failed has to be over: what it had on its way could come still. */
-	if (rail->active || other->state == KVX_RAIL_ENDING || READ_ONCE(other->failed))
+	if (other->state == KVX_RAIL_ENDING || READ_ONCE(other->failed))
 		return KVXFER_REFUSAL_BUSY;
+	if (rail->active)
+		return kvx_rail_is_known(other) ? KVXFER_REFUSAL_BUSY : KVXFER_REFUSAL_NONE;
 	if (other->active && other->state < KVX_RAIL_READY) {
 		/* Both ask at once: the one with the lower name is the one who does. */
 		if (kvx_boot_id < peer->boot_id)
 			return KVXFER_REFUSAL_YOURS;
-		kvx_rail_fail(other, -ECONNABORTED, KVXFER_REFUSAL_YOURS);
+		if (known)
+			kvx_rail_fail(other, -ECONNABORTED, KVXFER_REFUSAL_YOURS);
 		return KVXFER_REFUSAL_NONE;
 	}
+	/* Two strangers, of whom one may be who it says to be. */
+	if (!known || !kvx_rail_is_known(other))
+		return KVXFER_REFUSAL_NONE;
 	/* Who asks again has left what it had asked for before. */
 	if (!other->active)
 		kvx_rail_fail(other, -ECONNRESET, KVXFER_REFUSAL_NONE);
 	return KVXFER_REFUSAL_BUSY;
+}
+
+/* The rails between the same two hosts: may it be beside them? */
+static enum kvxfer_refusal __kvx_peer_judge_all(struct kvx_peer *peer, const struct kvx_rail *rail)
+{
+	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
+	struct kvx_rail *other;
+
+	lockdep_assert_held(&peer->lock);
+	list_for_each_entry(other, &peer->rails, link) {
+		if (other != rail && other->net->net == rail->net->net &&
+		    kvx_same_host(&other->dst, &rail->dst) &&
+		    (!other->src.ss_family || !rail->src.ss_family ||
+		     kvx_same_host(&other->src, &rail->src)))
+			refusal = __kvx_peer_judge(peer, rail, other);
+		if (refusal)
+			break;
+	}
+	return refusal;
+}
+
+/**
+ * kvx_peer_rail_proven() - it is known that a rail is to the peer that it says to be to
+ * @rail: a rail that has been asked for by the other
+ *
+ * Context: process.
+ * Return: KVXFER_REFUSAL_NONE, or why it cannot be.
+ */
+enum kvxfer_refusal kvx_peer_rail_proven(struct kvx_rail *rail)
+{
+	enum kvxfer_refusal refusal;
+
+	spin_lock(&rail->peer->lock);
+	refusal = __kvx_peer_judge_all(rail->peer, rail);
+	spin_unlock(&rail->peer->lock);
+	return refusal;
 }
 
 /**
@@ -73,16 +126,13 @@ enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *ra
 	address = __kvx_peer_address(peer, rail->net, &rail->dst);
 	if (peer->down || (address && address->down))
 		refusal = KVXFER_REFUSAL_DOWN;
-	list_for_each_entry(other, &peer->rails, link) {
-		if (!refusal && ++nr >= KVX_RAILS_MAX)
-			refusal = KVXFER_REFUSAL_RESOURCES;
-		if (refusal)
-			break;
-		if (other->net->net == rail->net->net && kvx_same_host(&other->dst, &rail->dst) &&
-		    (!other->src.ss_family || !rail->src.ss_family ||
-		     kvx_same_host(&other->src, &rail->src)))
-			refusal = __kvx_peer_judge(peer, rail, other);
-	}
+	/* Of strangers there is a limit already. */
+	list_for_each_entry(other, &peer->rails, link)
+		nr += kvx_rail_is_known(other);
+	if (!refusal && nr >= KVX_RAILS_MAX)
+		refusal = KVXFER_REFUSAL_RESOURCES;
+	if (!refusal)
+		refusal = __kvx_peer_judge_all(peer, rail);
 	if (!refusal) {
 		list_add_tail(&rail->link, &peer->rails);
 		if (address && rail->active) {
@@ -224,6 +274,9 @@ static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 	u32 ms = KVX_BACKOFF_MIN_MS;
 
 	lockdep_assert_held(&peer->lock);
+	/* Of a stranger nothing is learned of the peer. */
+	if (!kvx_rail_is_known(rail))
+		return;
 	for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
 		if (address->rail == rail)
 			address->rail = NULL;
@@ -311,6 +364,26 @@ struct kvx_rail *kvx_peer_rail_on(struct kvx_peer *peer, const struct kvx_dev *d
 		kref_get(&found->ref);
 	spin_unlock(&peer->lock);
 	return found;
+}
+
+/**
+ * kvx_peer_has_rail_to() - is there a connection to a device of a peer's?
+ * @peer: the peer
+ * @device: as the peer counts
+ *
+ * Context: process.
+ * Return: true when there is, whatever its state.
+ */
+bool kvx_peer_has_rail_to(struct kvx_peer *peer, u32 device)
+{
+	struct kvx_rail *rail;
+	bool has = false;
+
+	spin_lock(&peer->lock);
+	list_for_each_entry(rail, &peer->rails, link)
+		has = has || rail->their_dev == device;
+	spin_unlock(&peer->lock);
+	return has;
 }
 
 /**

@@ -513,6 +513,18 @@ static void kvx_rail_set_state(struct kvx_rail *rail, enum kvx_rail_state state)
 	spin_unlock(&rail->lock);
 }
 
+/* It is known who asks. Returns whether it may go on. */
+static bool kvx_rail_is_welcome(struct kvx_rail *rail)
+{
+	enum kvxfer_refusal refusal = KVXFER_REFUSAL_NONE;
+
+	if (!rail->active)
+		refusal = kvx_peer_rail_proven(rail);
+	if (refusal)
+		kvx_rail_refuse(rail, refusal);
+	return !refusal;
+}
+
 /* One step further, if it can be made. */
 static void kvx_rail_step(struct kvx_rail *rail)
 {
@@ -532,7 +544,8 @@ static void kvx_rail_step(struct kvx_rail *rail)
 	}
 	if (rail->state == KVX_RAIL_GREETING && READ_ONCE(rail->hello_came))
 		kvx_rail_authenticate(rail);
-	if (rail->state == KVX_RAIL_GREETING && !rail->refusing && READ_ONCE(rail->proven)) {
+	if (rail->state == KVX_RAIL_GREETING && !rail->refusing && READ_ONCE(rail->proven) &&
+	    kvx_rail_is_welcome(rail)) {
 		kvx_rail_set_state(rail, KVX_RAIL_LANES);
 		for (i = 1; rail->active && i <= rail->nr_lanes && !err; i++)
 			err = kvx_link_connect(&rail->links[i]);

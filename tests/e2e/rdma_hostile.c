@@ -638,6 +638,57 @@ TEST(keys_are_good_for_what_was_granted)
 	under_attack(take_more, NULL);
 }
 
+/* Is it such a page, counted from where what is granted begins, that a granted region lies in? */
+static bool is_granted(uint32_t page)
+{
+	return page % (BLOCK_BYTES / PAGE) < 2;
+}
+
+/* It looks at the pages between the granted regions, and writes there. */
+static void look_between(void)
+{
+	struct loot loot = equip(SPARSE);
+	unsigned char want[4096], none[PAGE] = {};
+
+	CHECK_EQ(loot.base, 40);
+	for (uint32_t page = 0; page < 8; page++) {
+		memset(foe.data, 0x5a, PAGE);
+		CHECK_EQ(foe_rdma(1, IBV_WR_RDMA_READ, loot.keys[0], page * PAGE, PAGE),
+			 IBV_WC_SUCCESS);
+		CHECK_EQ(!memcmp(foe.data, none, PAGE), !is_granted(page));
+	}
+	memset(foe.data, 0x5a, PAGE);
+	for (uint32_t page = 0; page < 8; page++)
+		if (!is_granted(page))
+			CHECK_EQ(foe_rdma(2, IBV_WR_RDMA_WRITE, loot.keys[0], page * PAGE, PAGE),
+				 IBV_WC_SUCCESS);
+	/* What is granted is all there, by the last key, too. */
+	for (uint32_t b = FIRST; b < FIRST + GRANTED; b += GRANTED - 1) {
+		const struct kvx_span span = kvx_span_at(loot.start, loot.bytes, loot.shift,
+							 loot.base + (b - FIRST) * BLOCK_BYTES);
+
+		CHECK_EQ(foe_rdma(1, IBV_WR_RDMA_READ, loot.keys[span.key], span.offset,
+				  sizeof(want)), IBV_WC_SUCCESS);
+		fill_region(want, sizeof(want), 10 + OTHER, b, 0, 1);
+		CHECK(!memcmp(foe.data, want, sizeof(want)));
+	}
+	mark("looked");
+}
+
+static void is_untouched(void)
+{
+	const struct side *side = &victim.sides[OTHER];
+	unsigned char *want = snapshot(side);
+
+	await("looked");
+	check_memory(side, want);
+}
+
+TEST(pages_between_what_was_granted_cannot_be_reached)
+{
+	under_attack(look_between, is_untouched);
+}
+
 /* It reads all the time while it is taken back. */
 static void hold_on(void)
 {
@@ -764,4 +815,73 @@ static void knock_until_it_is_open(void)
 TEST(strangers_do_not_know_the_cluster_key)
 {
 	under_attack(knock_until_it_is_open, lock_up);
+}
+
+/* What both nodes know, a program on one of them does not, whoever it says to be. */
+static void say_to_be_it(void)
+{
+	foe_hello(false);
+	refused_by_key();
+	foe_hello(true);
+	foe_frame(KVX_FRAME_PROOF);
+	CHECK(foe_say());
+	refused_by_key();
+	foe_hello(true);
+	foe_end();
+	foe_begin();
+	foe_end();
+}
+
+/* The queue pairs of the connections that there are. */
+static void connections(char *lines, size_t room)
+{
+	FILE *f = popen("rdma resource show qp | grep 'state RTS' | grep -o 'lqpn [0-9]*' | sort",
+			"r");
+
+	CHECK(f);
+	lines[fread(lines, 1, room - 1, f)] = 0;
+	pclose(f);
+}
+
+TEST(who_only_says_to_be_a_node_ends_nothing_of_it)
+{
+	static char before[4096], now[4096];
+	struct kvx_agent *agent;
+	struct side mine;
+	int status = 0;
+
+	rdma_up("rxe");
+	if (strncmp(getenv("LAB"), "uml", 3))
+		shell("modprobe -a ib_uverbs rdma_ucm");
+	shell("printf %%032d 7 >/run/secret && chmod 600 /run/secret");
+	cli("key set /run/secret");
+	meet();
+	agent = open_agent();
+	mine = make_side(agent, KERNEL, standard(KVX_LAYOUT_CONTIGUOUS, 2));
+	if (node() == 1)
+		offer(&mine);
+	else
+		take(agent);
+	meet();
+	connections(before, sizeof(before));
+	CHECK(before[0]);
+	if (node() == 2) {
+		foe_name = query(agent).boot_id;
+		for (int i = 0; i < 3 && !status; i++)
+			waitpid(foe_start(say_to_be_it), &status, 0);
+		foe_name = 0;
+	}
+	meet();
+	/* Those of who was let in to say who it is go a little later; the others are the same. */
+	for (int i = 0; connections(now, sizeof(now)), strcmp(now, before); i++) {
+		if (i == 1000)
+			FAIL("there were:\n%s\nand are:\n%s", before, now);
+		poll(NULL, 0, 10);
+	}
+	CHECK_EQ(status, 0);
+	meet();
+	drop_side(&mine);
+	kvx_close(agent);
+	cli("key remove");
+	rdma_down();
 }
