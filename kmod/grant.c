@@ -519,6 +519,10 @@ static int kvx_import_ask(struct kvx_peer *peer, struct kvxfer_layout_import *cm
 		if (!one.layout || one.layout >> KVXFER_LAYOUT_ID_BITS)
 			return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_PEER_LAYOUT, i);
 		layouts[i] = one.layout;
+		/* It will not be asked so much that it is left for that. */
+		if (kvx_peer_is_behind(peer))
+			return kvx_refuse(&cmd->hdr, -EHOSTUNREACH, KVXFER_REASON_PEER_REMOTE,
+					  ENOBUFS);
 		remotes[i] = kvx_remote_ask(peer, cmd->worker_id, cmd->epoch, one.layout, one.key);
 		if (!remotes[i])
 			return -ENOMEM;

@@ -199,6 +199,7 @@ struct pid;
  * @layout_ids: how many ids have been given; they are never given again
  * @imports: what it has imported of other agents, by their worker_ids
  * @connects: the nodes that it wants to be connected with, by their boot ids
+ * @nr_connects: how many those are
  * @nr_imports: how many agents those are
  * @imports_lock: held while these are used
  * @xfers: its transfers, by the slots of their numbers
@@ -226,6 +227,7 @@ struct kvx_agent {
 	atomic_t layout_ids;
 	struct xarray imports;
 	struct xarray connects;
+	atomic_t nr_connects;
 	u32 nr_imports;
 	struct mutex imports_lock;	/* see above */
 	struct xarray xfers;

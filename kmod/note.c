@@ -145,6 +145,27 @@ static void kvx_note_put_out(struct kvx_notes *from, u32 bytes)
 		wake_up_all(&from->out_room);
 }
 
+/* Of what all agents of this node may have at a peer, or kept for it while it cannot be reached. */
+static bool kvx_note_take_far(struct kvx_peer *peer)
+{
+	bool ok;
+
+	spin_lock(&peer->lock);
+	ok = peer->notes_out < KVX_NOTES_PEER_OUT_MAX;
+	peer->notes_out += ok;
+	spin_unlock(&peer->lock);
+	return ok;
+}
+
+static void kvx_note_put_far(struct kvx_peer *peer)
+{
+	spin_lock(&peer->lock);
+	peer->notes_out--;
+	spin_unlock(&peer->lock);
+	if (wq_has_sleeper(&peer->wait))
+		wake_up_all(&peer->wait);
+}
+
 /* Returns 0, -EAGAIN (the receiver has no room), -EDQUOT (the sender has too many) or -ENOENT. */
 static int kvx_note_try_reserve(struct kvx_note *note)
 {
@@ -161,9 +182,12 @@ static int kvx_note_try_reserve(struct kvx_note *note)
 		return -ENOMEM;
 	if (!kvx_note_take_out(&note->from->notes, note->bytes))
 		return -EDQUOT;
-	/* A peer has room for all that its peers' agents may have on their way. */
-	if (!note->to)
-		return 0;
+	if (!note->to) {
+		if (kvx_note_take_far(note->peer))
+			return 0;
+		kvx_note_put_out(&note->from->notes, note->bytes);
+		return -EAGAIN;
+	}
 	notes = &note->to->notes;
 	spin_lock(&notes->lock);
 	if (notes->closed) {
@@ -236,6 +260,8 @@ void kvx_note_unreserve(struct kvx_note *note)
 {
 	if (note->to)
 		kvx_note_put_room(&note->to->notes, note->bytes);
+	else
+		kvx_note_put_far(note->peer);
 	if (note->from) {
 		kvx_note_put_out(&note->from->notes, note->bytes);
 	} else {
@@ -472,7 +498,8 @@ static int kvx_note_wait_for_room(struct kvx_note *note)
 	while (now == -EAGAIN || now == -EDQUOT) {
 		got = now;
 		/* Two queues: who tries here in vain wakes nobody who waits as it does. */
-		where = got == -EAGAIN ? &note->to->notes.room : &note->from->notes.out_room;
+		where = got == -EDQUOT ? &note->from->notes.out_room :
+			note->to ? &note->to->notes.room : &note->peer->wait;
 		err = wait_event_interruptible(*where, kvx_note_try_again(note, got, &now));
 		if (err)
 			return -EINTR;

@@ -90,8 +90,9 @@ int kvx_note_reserve(struct kvx_note *note, struct kvxfer_hdr *hdr);
 void kvx_note_unreserve(struct kvx_note *note);
 bool kvx_note_deliver(struct kvx_note *note);
 
-/* Notes that agents of one peer may have here. */
+/* Notes that agents of one peer may have here; and those that all of ours may have there. */
 #define KVX_NOTES_PEER_MAX	65536
+#define KVX_NOTES_PEER_OUT_MAX	8192
 
 int kvx_note_came(struct kvx_peer *peer, const void *frame);
 bool kvx_note_was_taken(struct kvx_peer *peer, const void *frame);

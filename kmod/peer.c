@@ -95,6 +95,8 @@ static bool kvx_peer_is_idle(struct kvx_peer *peer)
 
 	spin_lock(&peer->lock);
 	idle = !peer->wanted && list_empty(&peer->rails) && list_empty(&peer->notes);
+	/* It goes on from the frames that were numbered, and so have we to. */
+	idle = idle && (peer->gone || (!peer->tx_seq && !peer->rx_seq));
 	spin_unlock(&peer->lock);
 	return idle && xa_empty(&peer->remotes) && xa_empty(&peer->served);
 }
@@ -349,6 +351,17 @@ struct kvx_address *__kvx_peer_find_address(struct kvx_peer *peer, struct kvx_ne
 	return address;
 }
 
+/* One where there has been nobody so far. */
+static struct kvx_address *__kvx_peer_vain_address(struct kvx_peer *peer)
+{
+	struct kvx_address *address;
+
+	for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
+		if (address->attempts && __kvx_address_is_idle(peer, address))
+			return address;
+	return NULL;
+}
+
 /**
  * kvx_peer_want() - somebody wants to be connected
  * @peer: with whom; kvx_peer_unwant() must follow
@@ -373,6 +386,11 @@ int kvx_peer_want(struct kvx_peer *peer, struct kvx_net *net,
 		address = __kvx_peer_address(peer, net, &addresses[i]);
 		if (!address)
 			address = __kvx_peer_add_address(peer, net, &addresses[i]);
+		if (!address) {
+			address = __kvx_peer_vain_address(peer);
+			if (address)
+				*address = (struct kvx_address){ .net = net };
+		}
 		if (!address) {
 			err = -ENOSPC;
 			break;

@@ -134,22 +134,31 @@ static int kvx_peer_await(struct kvx_peer *peer, struct kvxfer_peer_connect *cmd
 int kvx_agent_connect(struct kvx_agent *agent, struct kvxfer_peer_connect *cmd)
 {
 	struct kvx_peer *peer;
-	int err;
+	int err, nr;
 
 	err = kvx_abi_check_unused(&cmd->hdr, &cmd->reserved, sizeof(cmd->reserved),
 				   offsetof(struct kvxfer_peer_connect, reserved));
 	if (err || cmd->boot_id == kvx_boot_id)
 		return err;
+	nr = atomic_inc_return(&agent->nr_connects);
+	if (nr > KVXFER_CONNECTS_MAX && !xa_load(&agent->connects, cmd->boot_id)) {
+		atomic_dec(&agent->nr_connects);
+		return kvx_refuse(&cmd->hdr, -ENOSPC, KVXFER_REASON_PEER_MANY, nr - 1);
+	}
 	err = kvx_peer_want_from(agent, &cmd->hdr, cmd->boot_id, cmd->addresses,
 				 cmd->nr_addresses, &peer);
-	if (err)
+	if (err) {
+		atomic_dec(&agent->nr_connects);
 		return err;
+	}
 	/* Once is enough; what holds it is not dropped while a command runs. */
 	err = xa_insert(&agent->connects, cmd->boot_id, peer, GFP_KERNEL_ACCOUNT);
-	if (!err)
+	if (!err) {
 		kref_get(&peer->ref);
-	else
+	} else {
 		kvx_peer_unwant(peer);
+		atomic_dec(&agent->nr_connects);
+	}
 	if (!err || err == -EBUSY)
 		err = kvx_peer_await(peer, cmd);
 	kvx_peer_put(peer);

@@ -259,6 +259,34 @@ void kvx_remotes_gone(struct kvx_peer *peer, int error)
  * --- what the peer says -------------------------------------------------------------------------
  */
 
+/* When there are too many, those for devices that there is no connection to any more go. */
+static void kvx_remote_drop_lost(struct kvx_remote *remote)
+{
+	struct kvx_keys *keys, *next;
+	u32 devices[KVX_REMOTE_KEYS_MAX];
+	LIST_HEAD(lost);
+	u32 nr = 0;
+
+	spin_lock(&remote->lock);
+	list_for_each_entry(keys, &remote->keys, link)
+		if (nr < KVX_REMOTE_KEYS_MAX)
+			devices[nr++] = keys->device;
+	spin_unlock(&remote->lock);
+	if (nr < KVX_REMOTE_KEYS_MAX)
+		return;
+	while (nr--) {
+		if (kvx_peer_has_rail_to(remote->peer, devices[nr]))
+			continue;
+		spin_lock(&remote->lock);
+		list_for_each_entry_safe(keys, next, &remote->keys, link)
+			if (keys->device == devices[nr])
+				list_move(&keys->link, &lost);
+		spin_unlock(&remote->lock);
+	}
+	list_for_each_entry_safe(keys, next, &lost, link)
+		kvx_keys_put(keys);
+}
+
 static void kvx_remote_want_keys(struct kvx_remote *remote, u32 device)
 {
 	struct kvx_keys *keys = kzalloc(sizeof(*keys), GFP_KERNEL), *other, *old = NULL;
@@ -271,6 +299,7 @@ static void kvx_remote_want_keys(struct kvx_remote *remote, u32 device)
 		kvx_peer_fail_rails(remote->peer, NULL, -ENOMEM);
 		goto out_free;
 	}
+	kvx_remote_drop_lost(remote);
 	spin_lock(&remote->lock);
 	wanted = remote->state == KVX_REMOTE_KNOWN;
 	list_for_each_entry(other, &remote->keys, link) {

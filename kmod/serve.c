@@ -631,7 +631,7 @@ static struct kvx_window *__kvx_served_window(struct kvx_served *served, struct 
 {
 	const struct kvx_share *share = served->grant->share;
 	struct kvx_hold *hold = served->hold;
-	struct kvx_window *window;
+	struct kvx_window *window, *next;
 	bool out;
 
 	lockdep_assert_held(&hold->lock);
@@ -640,9 +640,15 @@ static struct kvx_window *__kvx_served_window(struct kvx_served *served, struct 
 	mutex_unlock(&kvx_serve_lock);
 	if (out)
 		return ERR_PTR(-ESTALE);
-	list_for_each_entry(window, &hold->windows, of_hold)
+	list_for_each_entry_safe(window, next, &hold->windows, of_hold) {
 		if (window->dev == dev)
 			return window;
+		/* Its device has gone, and comes as another, if it does. */
+		if (READ_ONCE(window->mrs))
+			continue;
+		list_del(&window->of_hold);
+		kvx_window_free(window);
+	}
 	window = kvx_window_make(dev, &rail->links[0], share->ranges, share->nr_ranges,
 				 kvx_serve_access(share->grant), hold->peer);
 	if (!IS_ERR(window))

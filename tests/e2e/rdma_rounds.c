@@ -314,15 +314,24 @@ TEST(a_device_comes_and_goes_below_transfers)
 		fill(&mover.mine, node(), 0);
 		if (node() == 2) {
 			offer(&mover.mine);
+			for (int round = 1; round < nr; round += 2) {
+				meet();
+				replug(type);
+			}
 			meet();
 			CHECK(blocks_are(&mover.mine, 0, BLOCKS / 2, 2, 0));
 			CHECK(blocks_are(&mover.mine, BLOCKS / 2, EACH, 1, BLOCKS / 2));
 		} else {
 			mover.theirs = take(mover.agent);
 			CHECK_EQ(pthread_create(&thread, NULL, move_on, NULL), 0);
-			for (int round = 0; round < nr && !mover.complaint[0]; round++) {
-				let_it_work(round);
-				replug(type);
+			for (int round = 0; round < nr; round++) {
+				if (!mover.complaint[0])
+					let_it_work(round);
+				/* It is one node's turn, and then the other's. */
+				if (round % 2)
+					meet();
+				else if (!mover.complaint[0])
+					replug(type);
 			}
 			mover.stop = true;
 			CHECK_EQ(pthread_join(thread, NULL), 0);

@@ -200,7 +200,8 @@
  * @KVXFER_REASON_NOTE_NONE: no note waits
  * @KVXFER_REASON_NOTE_ROOM: the next note does not fit; @index is how many bytes it needs
  * @KVXFER_REASON_NOTE_AGENT: no agent to send to has this worker_id and epoch
- * @KVXFER_REASON_PEER_MANY: KVXFER_PEERS_MAX agents are imported
+ * @KVXFER_REASON_PEER_MANY: KVXFER_PEERS_MAX agents are imported, or KVXFER_CONNECTS_MAX nodes are
+ *	connected with; @index is how many
  * @KVXFER_REASON_DMABUF_BUSY: another driver works with the dma-buf still; poll() of the dma-buf
  *	tells when it has done
  * @KVXFER_REASON_XFER_REACH: of a completion: memory of this node could not be made reachable for
@@ -1524,6 +1525,9 @@ struct kvxfer_node_addresses {
 
 #define KVXFER_IOC_NODE_ADDRESSES	_IO(KVXFER_IOC_TYPE, 0x1b)
 
+/* Nodes that an agent may want to be connected with ahead. */
+#define KVXFER_CONNECTS_MAX	256
+
 /* Flags of PEER_CONNECT. */
 #define KVXFER_PEER_CONNECT_NOWAIT	(1U << 0)	/* begin, or say how far it is */
 
@@ -1541,8 +1545,8 @@ struct kvxfer_node_addresses {
  * and the command can be repeated to hear how far it is. With this node there is nothing to do.
  *
  * Return: 0; EAGAIN with PEER_CONNECTING; EHOSTUNREACH with PEER_REMOTE or PEER_REFUSED; ESTALE
- * with PEER_REBOOTED; EINVAL with PEER_ADDRESS, FIELD_UNUSED; EINTR with INTERRUPTED; EFAULT;
- * ENOMEM.
+ * with PEER_REBOOTED; ENOSPC with PEER_MANY; EINVAL with PEER_ADDRESS, FIELD_UNUSED; EINTR with
+ * INTERRUPTED; EFAULT; ENOMEM.
  */
 struct kvxfer_peer_connect {
 	struct kvxfer_hdr hdr;
