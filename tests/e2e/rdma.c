@@ -323,6 +323,52 @@ TEST(notes_cross_over)
 	}
 }
 
+/* Of all agents together so many notes wait at another node; then there is no room. */
+#define CROWD		33
+#define NOTES_EACH	256
+
+TEST(notes_of_many_wait_and_none_is_lost)
+{
+	struct kvx_agent *agents[CROWD], *agent = open_agent();
+	struct side mine = make_side(agent, KERNEL, standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS));
+	struct kvx_handle theirs = {};
+	struct kvx_note note;
+	uint32_t i;
+
+	rdma_up("rxe");
+	if (node() == 2) {
+		offer(&mine);
+		meet();
+		for (i = 0; i < CROWD * NOTES_EACH; i++)
+			next_note(agent, &note);
+		CHECK_EQ(kvx_note_recv(agent, &note), -EAGAIN);
+	} else {
+		hear_offer();
+		for (int a = 0; a < CROWD; a++) {
+			agents[a] = open_agent();
+			theirs = take_heard(agents[a]);
+		}
+		for (int a = 0; a < CROWD - 1; a++)
+			for (i = 0; i < NOTES_EACH; i++)
+				OK(kvx_note_send(agents[a], theirs.worker_id, &i, sizeof(i), 0));
+		CHECK_EQ(kvx_note_send(agents[CROWD - 1], theirs.worker_id, &i, sizeof(i), 0),
+			 -EAGAIN);
+		CHECK_EQ(kvx_last_error()->reason, KVXFER_REASON_NOTE_FULL);
+		CHECK_EQ(kvx_last_error()->index, 0);
+		meet();
+		/* Who waits goes on when others' have been received. */
+		for (i = 0; i < NOTES_EACH; i++)
+			OK(kvx_note_send(agents[CROWD - 1], theirs.worker_id, &i, sizeof(i),
+					 KVX_NOTE_WAIT));
+	}
+	meet();
+	for (int a = 0; a < CROWD && node() == 1; a++)
+		kvx_close(agents[a]);
+	drop_side(&mine);
+	kvx_close(agent);
+	rdma_down();
+}
+
 /* Both import each other at once: one connection serves both. */
 TEST(both_ask_at_once)
 {

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "blocks.h"
 
@@ -405,6 +406,34 @@ TEST(so_many_agents_are_imported_and_no_more)
 	OK(import(b, a, NULL, 0));
 	kvx_close(a);
 	kvx_close(b);
+}
+
+/* Nobody is there: it goes on to be wanted. */
+TEST(so_many_nodes_are_connected_with_and_no_more)
+{
+	struct kvxfer_address nowhere = {
+		.family = AF_INET, .port = 19875, .addr = { 192, 0, 2, 1 },
+	};
+	struct kvxfer_peer_connect connect = {
+		.hdr.size = sizeof(connect), .hdr.flags = KVXFER_PEER_CONNECT_NOWAIT,
+		.addresses = (uintptr_t)&nowhere, .nr_addresses = 1,
+	};
+	struct kvx_agent *agent = open_agent();
+
+	for (int i = 1; i <= KVXFER_CONNECTS_MAX + 1; i++) {
+		connect.boot_id = 1000 + i;
+		CHECK_EQ(ioctl(kvx_fd(agent), KVXFER_IOC_PEER_CONNECT, &connect), -1);
+		if (i <= KVXFER_CONNECTS_MAX && errno == ENOSPC)
+			FAIL("the node number %d is too many", i);
+	}
+	CHECK_EQ(errno, ENOSPC);
+	CHECK_EQ(connect.hdr.reason, KVXFER_REASON_PEER_MANY);
+	CHECK_EQ(connect.hdr.index, KVXFER_CONNECTS_MAX);
+	/* How far another one is can still be asked. */
+	connect.boot_id = 1001;
+	CHECK_EQ(ioctl(kvx_fd(agent), KVXFER_IOC_PEER_CONNECT, &connect), -1);
+	CHECK(errno != ENOSPC);
+	kvx_close(agent);
 }
 
 TEST(what_cannot_be_imported_is_refused_by_name)

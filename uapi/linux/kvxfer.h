@@ -195,8 +195,8 @@
  * @KVXFER_REASON_PEER_LAYOUTS: more layouts than KVXFER_IMPORT_MAX
  * @KVXFER_REASON_PEER_LAYOUT: the agent has no such layout; @index is the place in the list
  * @KVXFER_REASON_NOTE_SIZE: the note is longer than KVXFER_NOTE_MAX
- * @KVXFER_REASON_NOTE_FULL: there is no room for the note; @index is 0 when the receiver has not
- *	taken earlier ones, 1 when too many of the sender's own are on their way
+ * @KVXFER_REASON_NOTE_FULL: there is no room for the note; @index is 0 when the receiver, or its
+ *	node, has not taken earlier ones, 1 when too many of the sender's own are on their way
  * @KVXFER_REASON_NOTE_NONE: no note waits
  * @KVXFER_REASON_NOTE_ROOM: the next note does not fit; @index is how many bytes it needs
  * @KVXFER_REASON_NOTE_AGENT: no agent to send to has this worker_id and epoch
