@@ -218,7 +218,8 @@ build/tests/e2e/compat32: tests/e2e/compat32.c uapi/linux/kvxfer.h
 		-ffreestanding -fno-stack-protector -fno-pie -no-pie -nostdlib -static -o $@ $<
 
 build/tests/e2e/verbs: LDLIBS := -libverbs
-build/tests/e2e/rdma_hostile build/tests/e2e/rdma_foes build/tests/e2e/rdma_many build/tests/e2e/rdma_net: LDLIBS := \
+build/tests/e2e/rdma_hostile build/tests/e2e/rdma_foes build/tests/e2e/rdma_many build/tests/e2e/rdma_net \
+	build/tests/e2e/rdma_trap: LDLIBS := \
 	-lrdmacm -libverbs
 build/tests/e2e/%: tests/e2e/%.c build/lib/libkvxfer.a
 	$(q)mkdir -p $(@D)
