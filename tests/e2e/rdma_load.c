@@ -39,7 +39,7 @@ static bool block_is(const struct side *side, uint32_t block, uint64_t who, uint
 	return same;
 }
 
-/* All on their way before the first is waited for; each reads a block and writes another. */
+/* All are on their way at once, before any may end; each reads a block and writes another. */
 TEST(many_agents_share_a_connection)
 {
 	const char *type;
@@ -75,6 +75,7 @@ TEST(many_agents_share_a_connection)
 				fill(&mine[a], 100 + a, 0);
 				theirs[a] = take_heard(agents[a]);
 			}
+			hold_lanes();
 			for (uint32_t i = 0; i < EACH; i++) {
 				for (uint32_t a = 0; a < AGENTS; a++) {
 					const uint32_t far = a * EACH + i;
@@ -86,6 +87,10 @@ TEST(many_agents_share_a_connection)
 							i % 2 ? &far : &i, 1, NULL));
 				}
 			}
+			for (uint32_t n = 0; n < BLOCKS; n++)
+				CHECK_EQ(kvx_xfer_check(xfers[n / EACH][n % EACH]),
+					 KVX_XFER_RUNNING);
+			let_lanes_go();
 			for (uint32_t a = 0; a < AGENTS; a++) {
 				for (uint32_t i = 0; i < EACH; i++) {
 					OK(kvx_xfer_wait(xfers[a][i], KVX_FOREVER, &result));
