@@ -49,29 +49,65 @@ static inline const void *nl_get(const struct nl_message *msg, uint16_t type)
 	return NULL;
 }
 
-/* Ask; an answer takes the question's place. 0 or an errno. */
-static inline int nl_ask(struct nl_message *msg)
+/* How a request ended: an errno; why, in words; and which attribute it is about, 0 for none. */
+struct nl_ack {
+	int error;
+	char text[128];
+	uint16_t attr;
+};
+
+static inline void nl_read_ack(const struct nlmsghdr *nl, const struct nl_message *asked,
+			       struct nl_ack *ack)
 {
-	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
-	struct {
-		struct nlmsghdr nl;
-		struct nlmsgerr err;
-		unsigned char room[4096];
-	} got;
+	const struct nlmsgerr *err = NLMSG_DATA(nl);
+	const char *end = (const char *)nl + nl->nlmsg_len;
+	const struct nlattr *attr = (const void *)(err + 1);
+	uint32_t at;
+
+	*ack = (struct nl_ack){ .error = err->error };
+	while (nl->nlmsg_flags & NLM_F_ACK_TLVS && (const char *)attr < end) {
+		if (attr->nla_type == NLMSGERR_ATTR_MSG)
+			snprintf(ack->text, sizeof(ack->text), "%s", (const char *)(attr + 1));
+		if (attr->nla_type == NLMSGERR_ATTR_OFFS) {
+			memcpy(&at, attr + 1, sizeof(at));
+			CHECK(at + sizeof(*attr) <= asked->nl.nlmsg_len);
+			memcpy(&ack->attr, (const char *)asked + at +
+			       offsetof(struct nlattr, nla_type), sizeof(ack->attr));
+		}
+		attr = (const void *)((const char *)attr + NLA_ALIGN(attr->nla_len));
+	}
+}
+
+/* Ask, and hear what the kernel says of it; an answer takes the question's place. */
+static inline struct nl_ack nl_tell(struct nl_message *msg)
+{
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC), on = 1;
+	const struct nl_message asked = *msg;
+	struct nl_message got;
+	struct nl_ack ack;
 	ssize_t n;
 
 	CHECK(fd >= 0);
+	CHECK_EQ(setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on)), 0);
+	CHECK_EQ(setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on)), 0);
 	CHECK_EQ(send(fd, msg, msg->nl.nlmsg_len, 0), msg->nl.nlmsg_len);
 	for (;;) {
 		n = recv(fd, &got, sizeof(got), 0);
 		CHECK(n >= (ssize_t)sizeof(got.nl));
-		if (got.nl.nlmsg_type == NLMSG_ERROR)
+		/* What is listed ends in another way than what is done. */
+		if (got.nl.nlmsg_type == NLMSG_ERROR || got.nl.nlmsg_type == NLMSG_DONE)
 			break;
-		CHECK(n <= (ssize_t)sizeof(*msg));
 		memcpy(msg, &got, n);
 	}
 	close(fd);
-	return got.err.error;
+	nl_read_ack(&got.nl, &asked, &ack);
+	return ack;
+}
+
+/* 0 or an errno. */
+static inline int nl_ask(struct nl_message *msg)
+{
+	return nl_tell(msg).error;
 }
 
 static inline uint16_t nl_family(void)
