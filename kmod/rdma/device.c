@@ -10,6 +10,7 @@
 #include <linux/slab.h>
 #include <rdma/ib_cache.h>
 
+#include "../compat.h"
 #include "../kvx.h"
 #include "../netlink.h"
 #include "../peer.h"
@@ -45,8 +46,14 @@ void kvx_dev_put(struct kvx_dev *dev)
 	kref_put(&dev->ref, kvx_dev_free);
 }
 
-/* Returns why a device cannot be used, in words, or NULL. */
-static const char *kvx_dev_look_at(const struct ib_device *ib)
+/**
+ * kvx_dev_lacks() - is there all at a device that we need?
+ * @ib: the device
+ *
+ * Context: any.
+ * Return: what is not there, in words; NULL when it can be used.
+ */
+const char *kvx_dev_lacks(const struct ib_device *ib)
 {
 	u32 port;
 
@@ -63,6 +70,7 @@ static const char *kvx_dev_look_at(const struct ib_device *ib)
 			return NULL;
 	return "none of its ports has a connection manager";
 }
+EXPORT_SYMBOL_IF_KUNIT(kvx_dev_lacks);
 
 /*
  * Does its driver tell the device of what size the pages of a registration are? What sizes it says
@@ -179,7 +187,7 @@ static int kvx_dev_add(struct ib_device *ib)
 	dev->ports = ib->phys_port_cnt;
 	dev->active_ports = kvx_dev_count_active(ib);
 	dev->numa_node = kvx_dev_node(ib);
-	dev->why = kvx_dev_look_at(ib);
+	dev->why = kvx_dev_lacks(ib);
 	if (!dev->why) {
 		err = kvx_dev_setup(dev);
 		if (err) {

@@ -110,6 +110,7 @@ struct kvx_dev_view {
 
 int kvx_devs_init(void);
 void kvx_devs_exit(void);
+const char *kvx_dev_lacks(const struct ib_device *ib);
 void kvx_dev_put(struct kvx_dev *dev);
 struct kvx_dev *kvx_dev_use(struct ib_device *ib);
 struct kvx_dev *kvx_dev_use_id(u32 id);

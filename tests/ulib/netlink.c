@@ -279,6 +279,49 @@ TEST(a_list_that_ends_with_an_error_is_none)
 	netlink_close(&nl);
 }
 
+static const char *lacking;
+
+static void answers_with_a_device(struct nlmsghdr *request)
+{
+	struct nl_msg *msg = put_family(request, NLM_F_MULTI);
+
+	nla_put_u32(msg, KVXFER_NL_DEV_ID, 1);
+	nla_put_string(msg, KVXFER_NL_DEV_NAME, "efa_0");
+	nla_put_u8(msg, KVXFER_NL_DEV_USABLE, !lacking);
+	if (lacking)
+		nla_put_string(msg, KVXFER_NL_DEV_WHY, lacking);
+	put_done(request, 0, NULL);
+}
+
+static void take_a_device(struct nlmsghdr *hdr, void *arg)
+{
+	CHECK(node_read_dev(hdr, arg));
+}
+
+TEST(what_a_device_lacks_is_told_in_the_kernels_words)
+{
+	struct netlink nl = fresh(answers_with_a_device);
+	static const char *const words[] = {
+		"its driver gives the kernel no verbs (as Amazon's EFA)",
+		"it cannot register memory by work requests",
+		"it registers fewer than 16 pages at once",
+		"it takes no pages of the size that this kernel's are of",
+		"none of its ports has a connection manager",
+		NULL,
+	};
+	struct dev dev;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		lacking = words[i];
+		memset(&dev, 0xff, sizeof(dev));
+		CHECK(netlink_dump(&nl, KVXFER_NL_CMD_DEV_GET, take_a_device, &dev));
+		CHECK_EQ(dev.usable, !lacking);
+		CHECK_STR(dev.why, lacking ?: "");
+		CHECK_STR(dev.name, "efa_0");
+	}
+	netlink_close(&nl);
+}
+
 static struct rail rail_was;
 
 static void take_a_rail(struct nlmsghdr *hdr, void *arg)
