@@ -33,6 +33,7 @@ static void read_and_write(enum memory memory, const struct kvx_layout_config *c
 	struct kvx_agent *agent = open_agent();
 	struct side mine = make_side(agent, memory, *config);
 	struct side shadow = make_side(agent, KERNEL, *config);
+	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
 	struct kvx_handle theirs;
 	unsigned char *want;
 
@@ -47,6 +48,14 @@ static void read_and_write(enum memory memory, const struct kvx_layout_config *c
 		check_memory(&mine, want);
 	} else {
 		theirs = take(agent);
+		/* This node's CPUs reach nothing of it. */
+		opts.path = KVX_PATH_LOCAL;
+		CHECK_EQ(kvx_xfer_exec(agent, theirs, ids, 1, mine.handle, ids, 1, &opts, NULL),
+			 -EOPNOTSUPP);
+		REASON(XFER_PATH);
+		CHECK_EQ(kvx_xfer_exec(agent, mine.handle, ids, 1, theirs, ids, 1, &opts, NULL),
+			 -EOPNOTSUPP);
+		REASON(XFER_PATH);
 		want = snapshot(&mine);
 		expect(want, &shadow, &mine, ids, ids + 4, 4, 0, 2);
 		go(agent, theirs, ids, mine.handle, ids + 4, 4);
