@@ -221,8 +221,8 @@ static const struct {
 	[KVXFER_REASON_PEER_LAYOUT] = {
 		"PEER_LAYOUT", "the agent has no such layout", ": entry %u of the list" },
 	[KVXFER_REASON_NOTE_SIZE] = { "NOTE_SIZE", "a note has at most 4096 bytes", ": not %u" },
-	[KVXFER_REASON_PEER_MANY] = { "PEER_MANY", "too many agents are imported, or nodes connected with",
-		": %u" },
+	[KVXFER_REASON_PEER_MANY] = {
+		"PEER_MANY", "too many agents are imported, or nodes connected with", ": %u" },
 	[KVXFER_REASON_XFER_REACH] = {
 		"XFER_REACH", "memory of this node could not be made reachable for a device",
 		NULL },

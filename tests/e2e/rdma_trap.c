@@ -146,12 +146,12 @@ static void be_a_trap(void)
 	foe_end();
 }
 
-static void key(const char *words)
+static void cli(const char *words)
 {
 	char path[256] = "";
 
 	CHECK(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
-	shell("$(dirname %s)/../../bin/kvxfer key %s", path, words);
+	shell("$(dirname %s)/../../bin/kvxfer %s", path, words);
 }
 
 static uint32_t of_trap(uint16_t attr)
@@ -181,7 +181,7 @@ TEST(who_is_asked_has_to_prove_itself)
 		shell("modprobe -a ib_uverbs rdma_ucm");
 	if (node() == 1) {
 		shell("printf %%032d 7 >/run/secret && chmod 600 /run/secret");
-		key("set /run/secret");
+		cli("key set /run/secret");
 		CHECK_EQ(ioctl(kvx_fd(agent), KVXFER_IOC_PEER_CONNECT, &connect), -1);
 		CHECK_EQ(errno, EAGAIN);
 		/* All that it does comes to this in the end. */
@@ -198,7 +198,7 @@ TEST(who_is_asked_has_to_prove_itself)
 	meet();
 	if (node() == 1) {
 		CHECK_EQ(of_trap(KVXFER_NL_PEER_READY), 0);
-		key("remove");
+		cli("key remove");
 	}
 	kvx_close(agent);
 	CHECK_EQ(status, 0);
