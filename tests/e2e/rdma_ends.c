@@ -3,6 +3,7 @@
  * Transfers between two nodes that end before they are done, with bytes on their way: by whoever
  * posted them, by being released, with their process. Then nothing touches their blocks any more,
  * on either node.
+ * Labs: uml-debug debian-6.1 debian-6.12
  * Nodes: 2
  * Time: 500
  */

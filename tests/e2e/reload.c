@@ -17,7 +17,9 @@
 #define KTAP_CASE_LIMIT_S	400
 #include "../ktap.h"
 
+/* On 6.12; on 6.1, where one takes as long, fewer. */
 #define ROUNDS	200
+#define ROUNDS_6_1	60
 #define OPENERS	8
 #define TRIES	5
 
@@ -68,8 +70,9 @@ static void opener(int me)
 	_exit(0);
 }
 
-TEST(two_hundred_rounds_with_eight_openers)
+TEST(many_rounds_with_eight_openers)
 {
+	const int rounds = strcmp(getenv("LAB"), "debian-6.1") ? ROUNDS : ROUNDS_6_1;
 	uint64_t boot_id = 0;
 	pid_t pids[OPENERS];
 	int status;
@@ -83,7 +86,7 @@ TEST(two_hundred_rounds_with_eight_openers)
 		if (!pids[i])
 			opener(i);
 	}
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < rounds; round++) {
 		struct kvxfer_query query = { .hdr.size = sizeof(query) };
 		uint64_t before = 0, now;
 		int fd;
