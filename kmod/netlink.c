@@ -569,7 +569,6 @@ static struct genl_family kvx_family __ro_after_init = {
 	.version	= KVXFER_NL_VERSION,
 	.ops		= kvx_netlink_ops,
 	.n_ops		= ARRAY_SIZE(kvx_netlink_ops),
-	.resv_start_op	= __KVXFER_NL_CMD_MAX,
 	.mcgrps		= kvx_netlink_groups,
 	.n_mcgrps	= ARRAY_SIZE(kvx_netlink_groups),
 	.parallel_ops	= true,

@@ -5,6 +5,7 @@
  * Who is at an address may be unknown. Then a *probe* asks: a peer whose name is nobody's, which
  * whoever is there refuses, and with that says its own name.
  */
+#include <linux/nospec.h>
 #include <linux/random.h>
 
 #include "kvx.h"
@@ -183,6 +184,7 @@ int kvx_rail_order(struct kvx_peer *peer, u32 id, bool down)
 
 	if (id >= KVX_PEER_ADDRESSES_MAX)
 		return -ENOENT;
+	id = array_index_nospec(id, KVX_PEER_ADDRESSES_MAX);
 	address = &peer->addresses[id];
 	spin_lock(&peer->lock);
 	if (!address->addr.ss_family) {

@@ -217,6 +217,18 @@ TEST(bytes_after_the_attributes)
 	CHECK(strstr(ack.text, "bytes leftover"));
 }
 
+/* Of the header, too, what is reserved is 0, and there are no flags but those that there are. */
+TEST(headers_that_say_more)
+{
+	struct nl_message msg = message(&(struct request){ KVXFER_NL_CMD_KEY_GET });
+
+	msg.genl.reserved = 1;
+	CHECK_EQ(nl_tell(&msg).error, -EINVAL);
+	msg = message(&(struct request){ KVXFER_NL_CMD_KEY_GET });
+	msg.nl.nlmsg_flags |= NLM_F_CREATE;
+	CHECK_EQ(nl_tell(&msg).error, -EINVAL);
+}
+
 /* A list is no order, and an order no list; what only the kernel says nobody can. */
 TEST(commands_in_ways_that_they_are_not_for)
 {
