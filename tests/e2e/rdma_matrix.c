@@ -372,12 +372,16 @@ static void many(const struct crowd *crowd)
 
 TEST(many_blocks)
 {
-	const char *type;
+	const char *lab = getenv("LAB"), *type;
+	const bool all = !strcmp(lab, "uml") || !strcmp(lab, "debian-6.12");
+	/* It is the same on the others, and takes long there. */
+	const uint32_t most = all ? MANY_MAX : 2048;
 
 	for (int t = 0; (type = rdma_type(t)); t++) {
 		rdma_up_twice(type);
 		for (size_t i = 0; i < ARRAY_SIZE(crowds); i++)
-			many(&crowds[i]);
+			if (crowds[i].nr <= most)
+				many(&crowds[i]);
 		rdma_down();
 	}
 }
