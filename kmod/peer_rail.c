@@ -28,11 +28,12 @@ static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct 
 	const bool known = kvx_rail_is_known(rail);
 
 	lockdep_assert_held(&peer->lock);
+	/* A stranger has nothing on its way, and may be who it says to be or not. */
+	if (!kvx_rail_is_known(other))
+		return KVXFER_REFUSAL_NONE;
 	/* What has failed has to be over: what it had on its way could come still. */
-	if (other->state == KVX_RAIL_ENDING || READ_ONCE(other->failed))
+	if (rail->active || other->state == KVX_RAIL_ENDING || READ_ONCE(other->failed))
 		return KVXFER_REFUSAL_BUSY;
-	if (rail->active)
-		return kvx_rail_is_known(other) ? KVXFER_REFUSAL_BUSY : KVXFER_REFUSAL_NONE;
 	if (other->active && other->state < KVX_RAIL_READY) {
 		/* Both ask at once: the one with the lower name is the one who does. */
 		if (kvx_boot_id < peer->boot_id)
@@ -41,8 +42,7 @@ static enum kvxfer_refusal __kvx_peer_judge(struct kvx_peer *peer, const struct 
 			kvx_rail_fail(other, -ECONNABORTED, KVXFER_REFUSAL_YOURS);
 		return KVXFER_REFUSAL_NONE;
 	}
-	/* Two strangers, of whom one may be who it says to be. */
-	if (!known || !kvx_rail_is_known(other))
+	if (!known)
 		return KVXFER_REFUSAL_NONE;
 	/* Who asks again has left what it had asked for before. */
 	if (!other->active)
