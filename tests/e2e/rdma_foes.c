@@ -192,7 +192,7 @@ TEST(strangers_take_little)
 #define EPOCH		6
 #define MESSAGE		5000
 
-static void offer_message(uint32_t serial, uint64_t bytes)
+static bool say_offer(uint32_t serial, uint64_t bytes)
 {
 	union foe_frame *f = foe_frame(KVX_FRAME_OFFER);
 
@@ -203,7 +203,12 @@ static void offer_message(uint32_t serial, uint64_t bytes)
 	f->offer.to_worker_id = htole64(told.worker_id);
 	f->offer.to_epoch = htole64(told.epoch);
 	memset(f->offer.key, serial, sizeof(f->offer.key));
-	CHECK(foe_say());
+	return foe_say();
+}
+
+static void offer_message(uint32_t serial, uint64_t bytes)
+{
+	CHECK(say_offer(serial, bytes));
 }
 
 /* What the victim says has become of it. */
@@ -366,7 +371,7 @@ static void send_wrongly(void)
 	/* The same one twice, before there is room for it. */
 	foe_ready();
 	offer_message(1, 10);
-	offer_message(1, 11);
+	say_offer(1, 11);
 	foe_cut("the same message twice");
 }
 

@@ -210,8 +210,7 @@ static void talk(void)
 	while (done < NOTES || heard < NOTES) {
 		if (sent < NOTES && sent - done < AHEAD)
 			send_letter(sent++);
-		foe_poll();
-		foe_event(&foe.links[0], 0);
+		foe_look();
 		CHECK(!foe.links[0].cut);
 		if (now_ms() > end)
 			FAIL("peer %d: %u sent, %u done, %u heard", me, sent, done, heard);

@@ -77,7 +77,7 @@ static void let_in(void)
 	fcntl(link->events->fd, F_SETFL, O_NONBLOCK);
 	CHECK_EQ(rdma_migrate_id(link->id, link->events), 0);
 	foe.pd = ibv_alloc_pd(link->id->verbs);
-	link->cq = ibv_create_cq(link->id->verbs, 256, NULL, NULL, 0);
+	link->cq = ibv_create_cq(link->id->verbs, FOE_CQES, NULL, NULL, 0);
 	CHECK(foe.pd && link->cq);
 	attr.send_cq = link->cq;
 	attr.recv_cq = link->cq;
