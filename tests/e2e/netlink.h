@@ -170,7 +170,7 @@ struct nl_dev {
 	const char *name;
 	bool found;
 	uint32_t keys;
-	uint64_t keys_ended;
+	uint64_t keys_ended, reg_bytes, reg_ns;
 	int32_t numa_node;
 };
 
@@ -183,6 +183,8 @@ static inline void nl_see_dev(const struct nl_message *msg, void *arg)
 	dev->found = true;
 	dev->keys = *(const uint32_t *)nl_get(msg, KVXFER_NL_DEV_KEYS);
 	memcpy(&dev->keys_ended, nl_get(msg, KVXFER_NL_DEV_KEYS_ENDED), sizeof(dev->keys_ended));
+	memcpy(&dev->reg_bytes, nl_get(msg, KVXFER_NL_DEV_REG_BYTES), sizeof(dev->reg_bytes));
+	memcpy(&dev->reg_ns, nl_get(msg, KVXFER_NL_DEV_REG_NS), sizeof(dev->reg_ns));
 	dev->numa_node = *(const int32_t *)nl_get(msg, KVXFER_NL_DEV_NUMA_NODE);
 }
 

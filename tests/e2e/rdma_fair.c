@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A small transfer is not stuck behind a large one that was there before it. By the order in which
- * they end, not by how long they take: that, `make bench T=rdma` tells.
+ * A small transfer is not stuck behind a large one that was there before it, whichever way each of
+ * them goes. By the order in which they end, not by how long they take: that, `make bench T=rdma`
+ * tells.
  * Nodes: 2
- * Time: 200
+ * Time: 300
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 150
@@ -18,17 +19,25 @@
 static uint32_t all[BLOCKS];
 static uint64_t other_boot_id;
 
+/* The ways of node 1's: whether they write, or read. */
+struct ways {
+	bool large, small;
+};
+
 struct work {
 	struct kvx_agent *agent;
 	struct side mine;
-	struct kvx_handle src, dst;
-	uint16_t counter;
+	struct kvx_handle theirs;
+	struct ways write;
 	struct kvx_xfer *large;
 	struct kvx_xfer *small[SMALL];
 };
 
-static struct kvx_xfer *prepare(struct work *w, uint32_t first, uint32_t nr, uint32_t regions)
+static struct kvx_xfer *prepare(struct work *w, bool write, uint32_t first, uint32_t nr,
+				uint32_t regions)
 {
+	const struct kvx_handle src = write ? w->mine.handle : w->theirs;
+	const struct kvx_handle dst = write ? w->theirs : w->mine.handle;
 	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
 	struct kvx_xfer *xfer;
 
@@ -36,7 +45,7 @@ static struct kvx_xfer *prepare(struct work *w, uint32_t first, uint32_t nr, uin
 	opts.user_data = first;
 	opts.nr_layers = regions;
 	opts.outers = regions;
-	OK(kvx_xfer_prep(w->agent, &xfer, w->src, all + first, nr, w->dst, all + first, nr, &opts));
+	OK(kvx_xfer_prep(w->agent, &xfer, src, all + first, nr, dst, all + first, nr, &opts));
 	return xfer;
 }
 
@@ -60,7 +69,8 @@ static uint64_t next_end(struct work *w, uint64_t bytes)
 
 static uint64_t moved(struct work *w)
 {
-	return nl_rail_bytes(other_boot_id, w->counter);
+	return nl_rail_bytes(other_boot_id, w->write.large ? KVXFER_NL_RAIL_WRITE_BYTES :
+							      KVXFER_NL_RAIL_READ_BYTES);
 }
 
 /*
@@ -93,9 +103,9 @@ static void overtake(struct work *w)
 	uint64_t first;
 
 	OK(kvx_ring_setup(w->agent, 64, -1));
-	w->large = prepare(w, 0, LARGE, 0);
+	w->large = prepare(w, w->write.large, 0, LARGE, 0);
 	for (uint32_t i = 0; i < SMALL; i++)
-		w->small[i] = prepare(w, LARGE + i, 1, 1);
+		w->small[i] = prepare(w, w->write.small, LARGE + i, 1, 1);
 	/* The other's keys are here, and all is connected. */
 	OK(kvx_xfer_post(w->small[0]));
 	CHECK_EQ(next_end(w, 4096), LARGE);
@@ -117,31 +127,25 @@ static void overtake(struct work *w)
 		kvx_xfer_release(w->small[i]);
 }
 
-/* What whoever was moved to has then; @as is a side that is filled as the other's was. */
-static void check_moved(const struct side *mine, const struct side *as)
+/* What has come is there, and nothing else is changed; @as is filled as the other's was. */
+static void check_moved(const struct side *mine, const struct side *as, bool large, bool small)
 {
-	unsigned char *want = snapshot(mine);
+	struct side was = *mine;
 
-	expect(want, as, mine, all, all, LARGE, 0, 2);
-	for (uint32_t i = LARGE; i < BLOCKS; i++)
-		memcpy(want + (region(mine, i, 0, 0) - mine->mem), region(as, i, 0, 0), 4096);
-	/* The rest of those blocks is as it was. */
-	for (uint32_t i = LARGE; i < BLOCKS; i++)
-		for (int r = 1; r < 4; r++)
-			fill_region(want + (region(mine, i, r / 2, r % 2) - mine->mem), 4096,
-				    node(), i, r / 2, r % 2);
-	check_memory(mine, want);
+	was.mem = snapshot(mine);
+	fill(&was, node(), 0);
+	if (large)
+		expect(was.mem, as, mine, all, all, LARGE, 0, 2);
+	for (uint32_t i = LARGE; small && i < BLOCKS; i++)
+		memcpy(region(&was, i, 0, 0), region(as, i, 0, 0), 4096);
+	check_memory(mine, was.mem);
 }
 
-static void small_beside_large(const char *type, bool write)
+static void small_beside_large(const char *type, struct ways write)
 {
-	struct work w = {
-		.agent = open_agent(),
-		.counter = write ? KVXFER_NL_RAIL_WRITE_BYTES : KVXFER_NL_RAIL_READ_BYTES,
-	};
 	const struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	struct work w = { .agent = open_agent(), .write = write };
 	uint64_t boot_id = query(w.agent).boot_id;
-	struct kvx_handle theirs;
 	struct side as;
 
 	for (uint32_t i = 0; i < BLOCKS; i++)
@@ -155,36 +159,44 @@ static void small_beside_large(const char *type, bool write)
 		meet();
 	} else {
 		hear(&other_boot_id, sizeof(other_boot_id));
-		theirs = take(w.agent);
-		w.src = write ? w.mine.handle : theirs;
-		w.dst = write ? theirs : w.mine.handle;
+		w.theirs = take(w.agent);
 		overtake(&w);
 		meet();
 	}
-	if ((node() == 2) == write) {
-		as = make_side(w.agent, KERNEL, config);
-		fill(&as, 3 - node(), 0);
-		check_moved(&w.mine, &as);
-		drop_side(&as);
-	}
+	as = make_side(w.agent, KERNEL, config);
+	fill(&as, 3 - node(), 0);
+	/* What is written comes to node 2, what is read to node 1. */
+	check_moved(&w.mine, &as, (node() == 2) == write.large, (node() == 2) == write.small);
+	drop_side(&as);
 	meet();
 	drop_side(&w.mine);
 	close_and_settle(w.agent);
 	rdma_down();
 }
 
-TEST(small_reads_end_before_a_large_one)
-{
-	const char *type;
+#define EACH_TYPE(large_writes, small_writes) do {					\
+	const char *type;								\
+											\
+	for (int t = 0; (type = rdma_type(t)); t++)					\
+		small_beside_large(type, (struct ways){ large_writes, small_writes });	\
+} while (0)
 
-	for (int t = 0; (type = rdma_type(t)); t++)
-		small_beside_large(type, false);
+TEST(small_reads_end_before_a_large_read)
+{
+	EACH_TYPE(false, false);
 }
 
-TEST(small_writes_end_before_a_large_one)
+TEST(small_writes_end_before_a_large_write)
 {
-	const char *type;
+	EACH_TYPE(true, true);
+}
 
-	for (int t = 0; (type = rdma_type(t)); t++)
-		small_beside_large(type, true);
+TEST(small_reads_end_before_a_large_write)
+{
+	EACH_TYPE(true, false);
+}
+
+TEST(small_writes_end_before_a_large_read)
+{
+	EACH_TYPE(false, true);
 }

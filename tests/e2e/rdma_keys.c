@@ -29,6 +29,14 @@ static uint32_t spans(uint64_t from, uint64_t blocks, uint64_t span)
 	return (from + blocks * BLOCK_BYTES - 1) / span - from / span + 1;
 }
 
+/* The pages that a side lies in: all of them can be reached by its keys. */
+static uint64_t reach(const struct side *side)
+{
+	const uint64_t end = side->bases[0] + (uint64_t)side->config.num_blocks * BLOCK_BYTES;
+
+	return (end + PAGE - 1) / PAGE * PAGE - side->bases[0] / PAGE * PAGE;
+}
+
 /* Node 1 reads @blocks that begin at @from of node 2's memory, by @keys keys. */
 static void read_by_keys(enum memory memory, uint64_t from, uint32_t blocks, uint32_t keys)
 {
@@ -57,6 +65,9 @@ static void read_by_keys(enum memory memory, uint64_t from, uint32_t blocks, uin
 		OK(kvx_layout_unregister_flags(agent, mine.handle, KVX_UNREGISTER_CUT));
 		CHECK_EQ(nl_dev("kvx0").keys, before.keys);
 		CHECK_EQ(nl_dev("kvx0").keys_ended, before.keys_ended + keys);
+		/* What that was, and that it took its time, is told. */
+		CHECK_EQ(nl_dev("kvx0").reg_bytes, before.reg_bytes + reach(&mine));
+		CHECK(nl_dev("kvx0").reg_ns > before.reg_ns);
 		meet();
 	} else {
 		struct side full = mine;
@@ -107,4 +118,94 @@ TEST(a_key_covers_pages_as_large_as_memory_lies)
 		read_by_keys(USER, 0, 16, spans(0, 16, small));
 		rdma_down();
 	}
+}
+
+#define AGENTS	4
+
+static void lend(struct side *side, const struct nl_dev *before)
+{
+	uint32_t keys;
+
+	offer(side);
+	meet();
+	/* One has come. */
+	keys = nl_dev("kvx0").keys;
+	CHECK(keys > before->keys);
+	meet();
+	/* All have come, and have gone but one. */
+	meet();
+	CHECK_EQ(nl_dev("kvx0").keys, keys);
+	CHECK_EQ(nl_dev("kvx0").keys_ended, before->keys_ended);
+	meet();
+	meet();
+	check_keys(before->keys);
+	CHECK_EQ(nl_dev("kvx0").reg_bytes, before->reg_bytes + reach(side));
+}
+
+static void read_all(struct side *side, struct kvx_handle theirs, const struct side *as)
+{
+	unsigned char *want;
+	uint32_t ids[BLOCKS];
+
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		ids[i] = i;
+	fill(side, 1, 0x5a);
+	want = snapshot(side);
+	expect(want, as, side, ids, ids, BLOCKS, 0, 2);
+	OK(kvx_xfer_exec(side->agent, theirs, ids, BLOCKS, side->handle, ids, BLOCKS, NULL, NULL));
+	check_memory(side, want);
+}
+
+static void borrow(struct side *sides)
+{
+	struct side as = make_side(sides[0].agent, KERNEL, sides[0].config);
+	struct kvx_handle theirs[AGENTS];
+	int a;
+
+	fill(&as, 2, 0x5a);
+	hear_offer();
+	for (a = 0; a < AGENTS; a++) {
+		theirs[a] = take_heard(sides[a].agent);
+		read_all(&sides[a], theirs[a], &as);
+		if (!a) {
+			meet();
+			meet();
+		}
+	}
+	/* Who stays can read still. */
+	for (a = AGENTS - 1; a > 0; a--) {
+		drop_side(&sides[a]);
+		kvx_close(sides[a].agent);
+	}
+	read_all(&sides[0], theirs[0], &as);
+	meet();
+	meet();
+	drop_side(&as);
+	drop_side(&sides[0]);
+	kvx_close(sides[0].agent);
+	meet();
+}
+
+/* However many of a node want it, a grant has one set of keys for all of them. */
+TEST(agents_of_a_node_share_keys)
+{
+	struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	struct side sides[AGENTS];
+	struct nl_dev before;
+
+	config.page_size = 256;
+	rdma_up("rxe");
+	before = nl_dev("kvx0");
+	for (int a = 0; a < (node() == 1 ? AGENTS : 1); a++) {
+		sides[a] = make_side(open_agent(), KERNEL, config);
+		fill(&sides[a], node(), 0x5a);
+	}
+	if (node() == 1) {
+		borrow(sides);
+	} else {
+		lend(&sides[0], &before);
+		drop_side(&sides[0]);
+		kvx_close(sides[0].agent);
+	}
+	rdma_down();
 }
