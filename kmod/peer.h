@@ -27,9 +27,23 @@ struct kvx_rail;
 /* Rails of a peer, of all states. */
 #define KVX_RAILS_MAX		32
 
-/* Between two attempts to connect. */
+/* Between two attempts to connect; and up to half of it more. */
 #define KVX_BACKOFF_MIN_MS	100
 #define KVX_BACKOFF_MAX_MS	5000
+
+/**
+ * kvx_backoff_ms() - how long until an address is tried again
+ * @attempts: how often in a row that came to nothing
+ * @random: any number: so that nodes that lost each other at once do not come back at once
+ *
+ * Return: milliseconds, twice as many after each attempt, up to a limit.
+ */
+static inline u32 kvx_backoff_ms(u32 attempts, u32 random)
+{
+	const u32 ms = min_t(u32, KVX_BACKOFF_MIN_MS << min(attempts, 16U), KVX_BACKOFF_MAX_MS);
+
+	return ms + random % (ms / 2);
+}
 
 #define KVX_PEER_ADDRESSES_MAX	16
 

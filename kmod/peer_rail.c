@@ -271,7 +271,6 @@ bool kvx_peer_is_lost(struct kvx_peer *peer)
 static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 {
 	struct kvx_address *address;
-	u32 ms = KVX_BACKOFF_MIN_MS;
 
 	lockdep_assert_held(&peer->lock);
 	/* Of a stranger nothing is learned of the peer. */
@@ -291,9 +290,8 @@ static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 	if (!rail->was_ready && rail->refusal != KVXFER_REFUSAL_YOURS &&
 	    rail->refusal != KVXFER_REFUSAL_BUSY)
 		address->attempts++;
-	ms = min_t(u32, ms << min(address->attempts, 16U), KVX_BACKOFF_MAX_MS);
-	ms += (u32)get_random_u32() % (ms / 2);
-	address->next = jiffies + msecs_to_jiffies(ms);
+	address->next = jiffies + msecs_to_jiffies(kvx_backoff_ms(address->attempts,
+								  get_random_u32()));
 }
 
 /**
