@@ -264,6 +264,8 @@ a_cluster_key_keeps_strangers_out()
 	local secret='what all nodes of the lab know'
 	meet
 	until_it_is '.set == false' key show
+	"$kvxfer" info | grep -q '^cluster key  not set: any node that reaches the port can connect'
+	"$kvxfer" info --json | jq -e '.cluster_key == false'
 	if first; then
 		echo "$secret" | "$kvxfer" key set
 		until_it_is '.set' key show
@@ -273,6 +275,8 @@ a_cluster_key_keeps_strangers_out()
 		says 'connect 10.77.0.2: the two nodes do not have the same cluster key' 1 "$kvxfer" peer connect 10.77.0.2
 		until_it_is '.[0].state == "connecting" and .[0].why == "the two nodes do not have the same cluster key"' peer list
 		says 'the two nodes do not have the same cluster key' 0 "$kvxfer" rail list
+		# The more often it was in vain, the longer it waits.
+		until_it_is '.[0].state == "waiting" and .[0].attempts >= 4 and .[0].next_ms >= 1600' rail list
 	fi
 	meet
 	# Another one is as good as none.
