@@ -203,6 +203,7 @@ struct nl_rail {
 	const char *dev;
 	bool found;
 	uint32_t id, state;
+	uint64_t read_bytes, write_bytes;
 };
 
 static inline void nl_see_rail(const struct nl_message *msg, void *arg)
@@ -217,6 +218,8 @@ static inline void nl_see_rail(const struct nl_message *msg, void *arg)
 	rail->found = true;
 	rail->id = id;
 	rail->state = *(const uint32_t *)nl_get(msg, KVXFER_NL_RAIL_STATE);
+	memcpy(&rail->read_bytes, nl_get(msg, KVXFER_NL_RAIL_READ_BYTES), 8);
+	memcpy(&rail->write_bytes, nl_get(msg, KVXFER_NL_RAIL_WRITE_BYTES), 8);
 }
 
 static inline struct nl_rail nl_rail(uint64_t boot_id, const char *dev, uint32_t id)

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Two nodes with two wires of which one is slow: each gets of a transfer what it gets done, and the
+ * slow one its half again when it is slow no more.
+ * Labs: debian-6.1 debian-6.12
+ * Nodes: 2
+ * Time: 300
+ */
+#define _GNU_SOURCE
+#define KTAP_CASE_LIMIT_S 250
+#include "netlink.h"
+#include "two.h"
+
+/* Every second of blocks of 128 KiB, so that none is a work request with the next: 32 MiB. */
+#define BLOCKS	512
+#define MOVED	(BLOCKS / 2)
+#define BYTES	(MOVED * (128ULL << 10))
+
+static uint32_t ids[MOVED];
+static uint64_t other_boot_id;
+
+/* What node 1 works with. */
+static struct side mine;
+static struct kvx_handle theirs;
+
+struct parts {
+	uint64_t fast, slow;
+};
+
+static struct parts parts(bool write)
+{
+	const struct nl_rail fast = nl_rail(other_boot_id, "kvx0", 0);
+	const struct nl_rail slow = nl_rail(other_boot_id, "kvx1", 0);
+
+	return write ? (struct parts){ fast.write_bytes, slow.write_bytes } :
+		       (struct parts){ fast.read_bytes, slow.read_bytes };
+}
+
+/* Move all; which part goes by which rail? */
+static struct parts move(bool write)
+{
+	const struct kvx_handle src = write ? mine.handle : theirs;
+	const struct kvx_handle dst = write ? theirs : mine.handle;
+	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
+	struct kvx_result result = KVX_RESULT_INIT;
+	const struct parts before = parts(write);
+	struct parts part;
+
+	opts.deadline_ns = 100000000000;
+	OK(kvx_xfer_exec(mine.agent, src, ids, MOVED, dst, ids, MOVED, &opts, &result));
+	CHECK_EQ(result.state, KVX_XFER_DONE);
+	part = parts(write);
+	part.fast -= before.fast;
+	part.slow -= before.slow;
+	CHECK_EQ(part.fast + part.slow, BYTES);
+	printf("# %s: %llu KiB by the first, %llu KiB by the second\n", write ? "write" : "read",
+	       (unsigned long long)part.fast >> 10, (unsigned long long)part.slow >> 10);
+	return part;
+}
+
+/* What is sent by the second wire from now on. */
+static void slow_down(bool slow)
+{
+	const char *nic = getenv("KVX_LAB_NIC2");
+
+	meet();
+	if (slow)
+		shell("tc qdisc replace dev %s root tbf rate 4mbit burst 16k limit 4m", nic);
+	else
+		shell("tc qdisc del dev %s root", nic);
+	meet();
+}
+
+TEST(each_rail_gets_what_it_gets_done)
+{
+	struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	struct kvx_agent *agent = open_agent();
+	uint64_t boot_id = query(agent).boot_id;
+	struct parts part;
+
+	config.page_size = 256;
+	config.inner_dim = 64;
+	for (uint32_t i = 0; i < MOVED; i++)
+		ids[i] = 2 * i;
+	shell("modprobe sch_tbf");
+	rdma_up_twice("rxe");
+	mine = make_side(agent, KERNEL, config);
+	fill(&mine, node(), 0);
+	if (node() == 2) {
+		tell(&boot_id, sizeof(boot_id));
+		offer(&mine);
+	} else {
+		hear(&other_boot_id, sizeof(other_boot_id));
+		theirs = take(agent);
+		/* Until both are there. */
+		while (!move(false).slow)
+			sched_yield();
+	}
+	slow_down(true);
+	for (int way = 0; node() == 1 && way < 2; way++) {
+		part = move(way);
+		CHECK(part.slow);
+		CHECK(part.fast > 2 * part.slow);
+	}
+	slow_down(false);
+	for (int way = 0; node() == 1 && way < 2; way++) {
+		part = move(way);
+		CHECK(part.fast > BYTES / 8);
+		CHECK(part.slow > BYTES / 8);
+	}
+	meet();
+	drop_side(&mine);
+	close_and_settle(agent);
+	rdma_down();
+}
