@@ -348,9 +348,8 @@ static inline bool foe_is_cut(int ms)
 {
 	const uint64_t end = now_ms() + ms;
 
-	while (!foe.links[0].cut && now_ms() < end) {
+	while (!foe.links[0].cut && now_ms() < end)
 		foe_look();
-	}
 	return foe.links[0].cut;
 }
 

@@ -302,8 +302,7 @@ TEST(the_other_node_crashes_under_load)
 		shell("modprobe rdma_rxe");
 	if (node() == 1) {
 		outlive();
-		put_param("beat_ms", "1000");
-		put_param("dead_ms", "10000");
+		be_hasty(false);
 	} else {
 		live();
 	}

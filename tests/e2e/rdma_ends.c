@@ -76,8 +76,7 @@ static void begin(const char *type, bool twice)
 
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		ids[i] = i;
-	put_param("beat_ms", "200");
-	put_param("dead_ms", "3000");
+	be_hasty(true);
 	if (twice)
 		rdma_up_twice(type);
 	else
@@ -103,8 +102,7 @@ static void end(void)
 	drop_side(&mine);
 	close_and_settle(agent);
 	rdma_down();
-	put_param("beat_ms", "1000");
-	put_param("dead_ms", "10000");
+	be_hasty(false);
 }
 
 /* Half of the blocks from there, or to there; by which rails is returned. */

@@ -784,15 +784,6 @@ static void be_a_stranger(void)
 	foe_end();
 }
 
-/* It was built beside this. */
-static void cli(const char *words)
-{
-	char path[256] = "";
-
-	CHECK(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
-	shell("$(dirname %s)/../../bin/kvxfer %s", path, words);
-}
-
 static void lock_up(void)
 {
 	shell("head -c 32 /dev/urandom >/run/secret && chmod 600 /run/secret");

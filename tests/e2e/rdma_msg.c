@@ -303,8 +303,7 @@ TEST(what_a_rail_loses_goes_by_another)
 	for (int t = 0; (type = rdma_type(t)); t++) {
 		struct kvx_xfer *out, *in;
 
-		put_param("beat_ms", "200");
-		put_param("dead_ms", "3000");
+		be_hasty(true);
 		rdma_up_twice(type);
 		begin();
 		fill_bytes(here.mem, node());
@@ -327,8 +326,7 @@ TEST(what_a_rail_loses_goes_by_another)
 			      getenv("KVX_LAB_NIC"));
 		end();
 		rdma_down();
-		put_param("beat_ms", "1000");
-		put_param("dead_ms", "10000");
+		be_hasty(false);
 	}
 }
 

@@ -181,8 +181,7 @@ static void begin(void)
 {
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		all[i] = i;
-	put_param("beat_ms", "200");
-	put_param("dead_ms", "3000");
+	be_hasty(true);
 	rdma_up_twice("rxe");
 	agent = open_agent();
 	filler = 2;
@@ -222,8 +221,7 @@ static void end(struct side *side)
 	}
 	close_and_settle(agent);
 	rdma_down();
-	put_param("beat_ms", "1000");
-	put_param("dead_ms", "10000");
+	be_hasty(false);
 }
 
 /* Node 2 gives, and node 1 does what is to be done. */

@@ -27,9 +27,7 @@ static void begin(const char *type)
 	config.inner_dim = 64;
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		all[i] = i;
-	/* A dead rail is found in seconds, not in ten. */
-	put_param("beat_ms", "200");
-	put_param("dead_ms", "3000");
+	be_hasty(true);
 	rdma_up_twice(type);
 	agent = open_agent();
 	mine = make_side(agent, KERNEL, config);
@@ -46,8 +44,7 @@ static void end(void)
 	drop_side(&mine);
 	close_and_settle(agent);
 	rdma_down();
-	put_param("beat_ms", "1000");
-	put_param("dead_ms", "10000");
+	be_hasty(false);
 }
 
 static struct kvx_result move(bool write, uint32_t rails)

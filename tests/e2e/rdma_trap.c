@@ -146,14 +146,6 @@ static void be_a_trap(void)
 	foe_end();
 }
 
-static void cli(const char *words)
-{
-	char path[256] = "";
-
-	CHECK(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
-	shell("$(dirname %s)/../../bin/kvxfer %s", path, words);
-}
-
 static uint32_t of_trap(uint16_t attr)
 {
 	struct nl_message msg = nl_message(nl_family(), KVXFER_NL_CMD_PEER_GET);

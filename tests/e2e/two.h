@@ -105,6 +105,22 @@ static inline void let_lanes_go(void)
 	put_param("lane_bytes", "2097152");
 }
 
+/* A connection that is dead is found to be in seconds, not in ten. */
+static inline void be_hasty(bool hasty)
+{
+	put_param("beat_ms", hasty ? "200" : "1000");
+	put_param("dead_ms", hasty ? "3000" : "10000");
+}
+
+/* The command, which was built beside this. */
+static inline void cli(const char *words)
+{
+	char path[256] = "";
+
+	CHECK(readlink("/proc/self/exe", path, sizeof(path) - 1) > 0);
+	shell("$(dirname %s)/../../bin/kvxfer %s", path, words);
+}
+
 /* The kinds of RDMA that this kernel has in software. */
 static inline const char *rdma_type(int i)
 {

@@ -40,15 +40,26 @@ static void walk(const void *frame, __u32 bytes)
 	}
 }
 
+/* Some are as long as a frame may be, or longer: of the same bytes again and again. */
+static size_t length(const uint8_t *data, size_t size)
+{
+	if (!(data[0] & 8) || size < 4)
+		return size;
+	return 4 + (data[1] + data[2] * 256) % (KVX_FRAME_MAX + 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct kvx_wire_head *head;
+	size_t given = size, i;
 	__u16 version;
 
 	if (!size)
 		return 0;
+	size = length(data, size);
 	head = malloc(size - 1 ? size - 1 : 1);
-	memcpy(head, data + 1, size - 1);
+	for (i = 0; i < size - 1; i++)
+		((uint8_t *)head)[i] = data[1 + i % (given - 1)];
 	/* Chance does not find the length, nor often a type. */
 	if (data[0] & 1 && size - 1 >= sizeof(*head)) {
 		head->type = data[0] >> 4;
