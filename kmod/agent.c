@@ -27,6 +27,7 @@
 #include "rdma/net.h"
 #include "ring.h"
 #include "trace.h"
+#include "watch.h"
 #include "xfer.h"
 
 #define KVX_AGENTS_MAX_DEFAULT	65536
@@ -187,6 +188,7 @@ void kvx_agent_close(struct kvx_agent *agent)
 	kvx_notes_close(agent);
 	kvx_messages_close(agent);
 	kvx_xfers_drop(agent);
+	kvx_watches_tell(agent);
 	kvx_imports_drop(agent);
 	kvx_connects_drop(agent);
 	kvx_layouts_drop(agent);

@@ -64,6 +64,7 @@ void kvx_messages_init(struct kvx_messages *messages)
 	spin_lock_init(&messages->lock);
 	hash_init(messages->boxes);
 	INIT_LIST_HEAD(&messages->awaited);
+	INIT_LIST_HEAD(&messages->watchers);
 }
 
 /**

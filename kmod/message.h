@@ -20,6 +20,7 @@ struct kvx_peer;
  * @closed: the agent has gone
  * @out: how many of its own are on their way to peers
  * @awaited: room that others have for messages of this agent; see message.c
+ * @watchers: peers that are told when it has gone; see watch.c
  */
 struct kvx_messages {
 	spinlock_t lock;		/* see above */
@@ -27,6 +28,7 @@ struct kvx_messages {
 	bool closed;
 	atomic_t out;
 	struct list_head awaited;
+	struct list_head watchers;
 };
 
 void kvx_messages_init(struct kvx_messages *messages);

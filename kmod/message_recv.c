@@ -16,6 +16,7 @@
 #include "pool.h"
 #include "rdma/flow.h"
 #include "remote.h"
+#include "watch.h"
 #include "xfer.h"
 
 /* Room is found by the agent or the peer that it waits for, when that goes. */
@@ -26,8 +27,8 @@ static struct kvx_messages *kvx_recv_messages(const struct kvx_message *recv)
 	return &recv->job.xfer->agent->messages;
 }
 
-/* Be found when whoever it waits for goes. Returns false when that has gone. */
-static bool kvx_recv_await(struct kvx_message *recv)
+/* Be found when whoever it waits for goes. Returns 0, -ESTALE when that has gone, or -ENOMEM. */
+static int kvx_recv_await(struct kvx_message *recv)
 {
 	bool gone;
 
@@ -38,14 +39,22 @@ static bool kvx_recv_await(struct kvx_message *recv)
 		list_add_tail(&recv->await, recv->peer ? &recv->peer->awaited :
 							 &recv->other->messages.awaited);
 	spin_unlock(&kvx_await_lock);
-	return !gone;
+	if (gone)
+		return -ESTALE;
+	return recv->peer ? kvx_watch(recv->peer, recv->worker_id, recv->epoch) : 0;
 }
 
-static void kvx_recv_quiet(struct kvx_message *recv)
+/* Whatever becomes of who it waits for, it is none of its concern any more. */
+static void kvx_recv_unawait(struct kvx_message *recv)
 {
 	spin_lock(&kvx_await_lock);
 	list_del_init(&recv->await);
 	spin_unlock(&kvx_await_lock);
+}
+
+static void kvx_recv_quiet(struct kvx_message *recv)
+{
+	kvx_recv_unawait(recv);
 	recv->job.quiet(&recv->job);
 }
 
@@ -81,6 +90,28 @@ bool kvx_await_next(struct list_head *awaited, u32 error, u32 reason)
 }
 
 /**
+ * kvx_await_left() - an agent of a peer's has gone: fail those that wait for it
+ * @peer: the peer
+ * @worker_id: the agent
+ * @epoch: its epoch
+ *
+ * Context: process, may sleep.
+ */
+void kvx_await_left(struct kvx_peer *peer, u64 worker_id, u64 epoch)
+{
+	struct kvx_message *recv, *next;
+	LIST_HEAD(left);
+
+	spin_lock(&kvx_await_lock);
+	list_for_each_entry_safe(recv, next, &peer->awaited, await)
+		if (recv->epoch == epoch && recv->worker_id == worker_id)
+			list_move_tail(&recv->await, &left);
+	spin_unlock(&kvx_await_lock);
+	while (kvx_await_next(&left, ESTALE, KVXFER_REASON_PEER_GONE))
+		cond_resched();
+}
+
+/**
  * __kvx_recv_meet() - a message, and room for it
  * @recv: the room
  * @offer: the message
@@ -108,6 +139,8 @@ static void kvx_recv_end(struct kvx_message *recv, u32 error, u32 reason)
 		recv->moved = recv->ops->bytes(recv->inner);
 		recv->used = recv->ops->rails ? recv->ops->rails(recv->inner) : 0;
 	}
+	/* As soon as the sender is told it may go. */
+	kvx_recv_unawait(recv);
 	spin_lock(&messages->lock);
 	recv->phase = KVX_RECV_IDLE;
 	recv->offer = NULL;
@@ -357,6 +390,7 @@ static void kvx_recv_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	struct kvx_messages *messages = kvx_recv_messages(recv);
 	struct kvx_offer *found = NULL;
 	bool stop;
+	int err;
 
 	recv->moved = 0;
 	recv->used = 0;
@@ -364,9 +398,10 @@ static void kvx_recv_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	recv->reason = 0;
 	recv->index = 0;
 	recv->inner = NULL;
-	if (!kvx_recv_await(recv)) {
-		job->fail(job, ESTALE, KVXFER_REASON_PEER_GONE);
-		job->quiet(job);
+	err = kvx_recv_await(recv);
+	if (err) {
+		job->fail(job, -err, err == -ESTALE ? KVXFER_REASON_PEER_GONE : 0);
+		kvx_recv_quiet(recv);
 		return;
 	}
 	spin_lock(&messages->lock);

@@ -195,6 +195,7 @@ void __kvx_recv_meet(struct kvx_message *recv, struct kvx_offer *offer);
 void kvx_recv_start(struct kvx_message *recv);
 void kvx_recv_step(struct work_struct *work);
 bool kvx_await_next(struct list_head *awaited, u32 error, u32 reason);
+void kvx_await_left(struct kvx_peer *peer, u64 worker_id, u64 epoch);
 
 /* message_far.c */
 extern const struct kvx_transport_ops kvx_send_far_ops;

@@ -13,6 +13,7 @@
 #include "rdma/rail.h"
 #include "remote.h"
 #include "serve.h"
+#include "watch.h"
 
 /*
  * Frames that are kept for who does not take them, and their bytes; then it is left. The keys of
@@ -251,6 +252,11 @@ static int kvx_peer_take(struct kvx_peer *peer, const void *frame)
 		break;
 	case KVX_FRAME_TAKEN:
 		ok = kvx_send_taken(peer, frame);
+		break;
+	case KVX_FRAME_WATCH:
+		return kvx_watch_came(peer, frame);
+	case KVX_FRAME_LEFT:
+		ok = kvx_watch_left(peer, frame);
 		break;
 	}
 	return ok ? 0 : -EPROTO;

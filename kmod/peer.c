@@ -20,6 +20,7 @@
 #include "rdma/rail.h"
 #include "remote.h"
 #include "serve.h"
+#include "watch.h"
 
 static DEFINE_MUTEX(kvx_peers_lock);
 static DEFINE_HASHTABLE(kvx_peers, 8);
@@ -140,6 +141,8 @@ static struct kvx_peer *kvx_peer_new(u64 boot_id)
 	xa_init_flags(&peer->sends, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	xa_init(&peer->offers);
 	INIT_LIST_HEAD(&peer->awaited);
+	hash_init(peer->watches);
+	INIT_LIST_HEAD(&peer->watchers);
 	INIT_LIST_HEAD(&peer->notes);
 	spin_lock_init(&peer->flow_lock);
 	INIT_LIST_HEAD(&peer->flows[0]);
@@ -652,6 +655,7 @@ void kvx_peer_gone(struct kvx_peer *peer, int error)
 	kvx_serves_gone(peer);
 	kvx_notes_gone(peer);
 	kvx_messages_gone(peer, error);
+	kvx_watches_gone(peer);
 	/* What a node did that is no more is over. */
 	kvx_fences_gone(peer, error == -ESTALE);
 	kvx_flows_kick(peer);

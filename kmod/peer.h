@@ -3,6 +3,7 @@
 #ifndef KVX_PEER_H
 #define KVX_PEER_H
 
+#include <linux/hashtable.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
@@ -72,6 +73,7 @@ static inline u32 kvx_backoff_ms(u32 attempts, u32 random)
  * @note_done: the same
  * @offer: the same
  * @taken: the same
+ * @agent: the same
  */
 struct kvx_msg {
 	struct list_head link;
@@ -98,6 +100,7 @@ struct kvx_msg {
 		struct kvx_wire_note_done note_done;
 		struct kvx_wire_offer offer;
 		struct kvx_wire_taken taken;
+		struct kvx_wire_agent agent;
 	};
 };
 
@@ -174,6 +177,8 @@ struct kvx_address {
  * @offers: messages of its agents that ours have not taken, by its serials
  * @nr_offers: how many; under the lock of @offers
  * @awaited: room for messages of its agents; see message.c
+ * @watches: those of its agents that we are told of when they go; see watch.c
+ * @watchers: by which it is told when ours do
  * @flow_lock: for what follows
  * @kicks: how often something came that may have been waited for
  * @flows: what wants to be sent: reads, and writes
@@ -226,6 +231,8 @@ struct kvx_peer {
 	struct xarray offers;
 	u32 nr_offers;
 	struct list_head awaited;
+	DECLARE_HASHTABLE(watches, 4);
+	struct list_head watchers;
 	spinlock_t flow_lock;		/* see above */
 	u32 kicks;
 	struct list_head flows[2];

@@ -47,6 +47,8 @@ static const struct {
 	[KVX_FRAME_OFFER]	= { sizeof(struct kvx_wire_offer), false, true },
 	[KVX_FRAME_WITHDRAW]	= { sizeof(struct kvx_wire_id), false, true },
 	[KVX_FRAME_TAKEN]	= { sizeof(struct kvx_wire_taken), false, true },
+	[KVX_FRAME_WATCH]	= { sizeof(struct kvx_wire_agent), false, true },
+	[KVX_FRAME_LEFT]	= { sizeof(struct kvx_wire_agent), false, true },
 };
 
 /**

@@ -97,6 +97,8 @@ struct kvx_wire_greeting {
  * @KVX_FRAME_OFFER: a message from agent to agent, to be fetched when there is room for it
  * @KVX_FRAME_WITHDRAW: it is not to be had any more
  * @KVX_FRAME_TAKEN: it was fetched, or will not be
+ * @KVX_FRAME_WATCH: it is to be said when an agent goes
+ * @KVX_FRAME_LEFT: an agent has gone, or is not there
  * @KVX_FRAME_TYPES: how many there are
  */
 enum kvx_frame_type {
@@ -122,6 +124,8 @@ enum kvx_frame_type {
 	KVX_FRAME_OFFER		= 20,
 	KVX_FRAME_WITHDRAW	= 21,
 	KVX_FRAME_TAKEN		= 22,
+	KVX_FRAME_WATCH		= 23,
+	KVX_FRAME_LEFT		= 24,
 	KVX_FRAME_TYPES,
 };
 
@@ -324,6 +328,13 @@ struct kvx_wire_taken {
 	__le32 error;
 	__le32 reason;
 	__le32 index;
+};
+
+/* WATCH and LEFT: which agent, of who is asked. */
+struct kvx_wire_agent {
+	struct kvx_wire_head head;
+	__le64 worker_id;
+	__le64 epoch;
 };
 
 #define KVX_TABLE_WORDS		((KVX_FRAME_MAX - sizeof(struct kvx_wire_table)) / 8)

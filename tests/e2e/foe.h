@@ -50,6 +50,7 @@ union foe_frame {
 	struct kvx_wire_note_done note_done;
 	struct kvx_wire_offer offer;
 	struct kvx_wire_taken taken;
+	struct kvx_wire_agent agent;
 	unsigned char bytes[FOE_SLOT];
 };
 

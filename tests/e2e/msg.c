@@ -378,3 +378,19 @@ TEST(the_ring_tells_of_those_that_release_themselves)
 	drop_end(&a);
 	drop_end(&b);
 }
+
+/* Who has sent something may go as soon as that is done: it was received. */
+TEST(who_goes_when_it_has_sent_has_sent)
+{
+	struct end to = make_end();
+
+	for (int i = 0; i < 200; i++) {
+		struct end from = make_end();
+		struct kvx_xfer *in = receives(&to, &from, 0, 10);
+
+		well(sends(&from, &to, 0, 10), 10);
+		drop_end(&from);
+		well(in, 10);
+	}
+	drop_end(&to);
+}

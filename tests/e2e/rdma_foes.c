@@ -325,6 +325,35 @@ static void read_on(void)
 	CHECK_EQ(foe_rdma(1, IBV_WR_RDMA_READ, rkey, address, 64), IBV_WC_REM_ACCESS_ERR);
 }
 
+/* Who is to be told when an agent goes. */
+static void say_agent(uint32_t type, uint64_t worker_id, uint64_t epoch)
+{
+	union foe_frame *f = foe_frame(type);
+
+	f->agent.worker_id = htole64(worker_id);
+	f->agent.epoch = htole64(epoch);
+	CHECK(foe_say());
+}
+
+static void watch_wrongly(void)
+{
+	union foe_frame *f;
+
+	say_agent(KVX_FRAME_LEFT, WORKER, EPOCH);
+	foe_still_there("nobody asked whether it has left");
+	for (int i = 0; i < 100; i++)
+		say_agent(KVX_FRAME_WATCH, told.worker_id, told.epoch);
+	foe_still_there("it is there, how often that may be asked");
+	CHECK(!foe_hear(KVX_FRAME_LEFT, 20));
+	for (int i = 0; i < 2; i++) {
+		say_agent(KVX_FRAME_WATCH, told.worker_id ^ i, told.epoch ^ !i);
+		f = foe_hear(KVX_FRAME_LEFT, FOE_PATIENCE);
+		CHECK(f);
+		CHECK(le64toh(f->agent.worker_id) == (told.worker_id ^ i));
+		CHECK(le64toh(f->agent.epoch) == (told.epoch ^ !i));
+	}
+}
+
 static void send_wrongly(void)
 {
 	union foe_frame *f;
@@ -337,6 +366,7 @@ static void send_wrongly(void)
 	foe_frame(KVX_FRAME_WITHDRAW)->id.id = htole32(7);
 	CHECK(foe_say());
 	foe_still_there("messages that are not there");
+	watch_wrongly();
 	told.epoch++;
 	offer_message(1, 10);
 	hear_taken(1, ESTALE, KVXFER_REASON_PEER_GONE);

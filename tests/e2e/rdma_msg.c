@@ -7,6 +7,10 @@
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 200
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
 #include "ends.h"
 #include "two.h"
 
@@ -58,6 +62,14 @@ static void end(void)
 	shell("i=0; while rdma resource show mr | grep -q kvx; do i=$((i + 1));"
 	      " [ $i -lt 2000 ] || exit 1; done");
 	close_and_settle(open_agent());
+}
+
+static void swap_ends(struct end *with)
+{
+	const struct end was = here;
+
+	here = *with;
+	*with = was;
 }
 
 static void one_way(int from, uint64_t bytes, uint64_t at, bool room_first)
@@ -272,25 +284,132 @@ TEST(who_cancels_ends_both)
 	}
 }
 
+/* This node's end is a child's now, which has nothing else to do. */
+static pid_t give_away(void)
+{
+	const pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	drop_end(&here);
+	return pid;
+}
+
+#define WAITING	5
+
 TEST(an_agent_that_goes_is_not_waited_for)
 {
-	struct kvx_xfer *xfer;
+	const char *type;
+	pid_t pid;
+
+	for (int t = 0; (type = rdma_type(t)); t++) {
+		rdma_up(type);
+		begin();
+		if (node() == 1) {
+			struct kvx_xfer *out = sends(&here, &there, 0, 10), *in[WAITING];
+
+			for (int i = 0; i < WAITING; i++)
+				in[i] = receives(&here, &there, 0, 10);
+			meet();
+			for (int i = 0; i < WAITING; i++)
+				CHECK_EQ(kvx_xfer_check(in[i]), KVX_XFER_RUNNING);
+			meet();
+			BADLY(out, FAILED, ESTALE, PEER_GONE);
+			for (int i = 0; i < WAITING; i++)
+				BADLY(in[i], FAILED, ESTALE, PEER_GONE);
+			/* And what is sent to it then, or would have come from it. */
+			BADLY(sends(&here, &there, 0, 10), FAILED, ESTALE, PEER_GONE);
+			for (int i = 0; i < 2; i++)
+				BADLY(receives(&here, &there, 0, 10), FAILED, ESTALE, PEER_GONE);
+		} else {
+			pid = give_away();
+			meet();
+			meet();
+			kill(pid, SIGKILL);
+			CHECK_EQ(waitpid(pid, NULL, 0), pid);
+			here = make_end();
+		}
+		/* The one that comes in its place is another. */
+		know_each_other();
+		meet_end();
+		if (node() == 1)
+			well(receives(&here, &there, 0, 10), 10);
+		else
+			well(sends(&here, &there, 0, 10), 10);
+		end();
+		rdma_down();
+	}
+}
+
+/* Who waits for one of several waits for that one. */
+TEST(who_waits_for_another_agent_goes_on)
+{
+	struct end second;
+	uint64_t ids[2];
 
 	rdma_up("rxe");
 	begin();
 	if (node() == 1) {
-		xfer = sends(&here, &there, 0, 10);
+		struct kvx_xfer *in[2];
+
+		ids[0] = there.id;
+		hear_offer();
+		meet_end();
+		ids[1] = there.id;
+		for (int i = 0; i < 2; i++)
+			OK(kvx_msg_recv(here.agent, &in[i], ids[i], here.pool, 0, 10, NULL));
 		meet();
-		BADLY(xfer, FAILED, ESTALE, PEER_GONE);
-		/* And what is sent to it then. */
-		BADLY(sends(&here, &there, 0, 10), FAILED, ESTALE, PEER_GONE);
+		BADLY(in[0], FAILED, ESTALE, PEER_GONE);
+		CHECK_EQ(kvx_xfer_check(in[1]), KVX_XFER_RUNNING);
+		meet();
+		well(in[1], 10);
 	} else {
+		size_t bytes;
+		void *data;
+
+		second = make_end();
+		/* It has to know who it sends to. */
+		swap_ends(&second);
+		meet_end();
+		OK(kvx_export_metadata(here.agent, NULL, 0, &data, &bytes));
+		tell(data, bytes);
+		free(data);
+		swap_ends(&second);
 		meet();
 		drop_end(&here);
+		here = second;
+		meet();
+		well(sends(&here, &there, 0, 10), 10);
 	}
-	meet();
-	if (node() == 2)
-		here = make_end();
+	end();
+	rdma_down();
+}
+
+/* Who has sent something may go as soon as that is done: it was received. */
+TEST(who_goes_when_it_has_sent_has_sent)
+{
+	rdma_up("rxe");
+	for (int i = 0; i < 30; i++) {
+		begin();
+		if (node() == 1) {
+			struct kvx_xfer *in = receives(&here, &there, 0, 10);
+
+			meet();
+			well(in, 10);
+		} else {
+			meet();
+			well(sends(&here, &there, 0, 10), 10);
+			drop_end(&here);
+		}
+		meet();
+		if (node() == 1)
+			drop_end(&here);
+	}
+	here = make_end();
 	end();
 	rdma_down();
 }

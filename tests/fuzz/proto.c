@@ -62,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		((uint8_t *)head)[i] = data[1 + i % (given - 1)];
 	/* Chance does not find the length, nor often a type. */
 	if (data[0] & 1 && size - 1 >= sizeof(*head)) {
-		head->type = data[0] >> 4;
+		head->type %= KVX_FRAME_TYPES + 1;
 		head->flags = 0;
 		head->credits = 0;
 		head->bytes = htole32(size - 1);
