@@ -12,8 +12,7 @@
  * another rail when one has failed; so each is taken once and in order.
  *
  * No address is ever told. What an agent grants is told as *ranges* of bytes, each numbered from 0,
- * and keys, one for each *span* of a range: 1 << shift bytes, counted not from the range's
- * beginning but from @skew bytes before it, so that spans lie as the memory does.
+ * and keys, one for each span of a range: see span.h.
  */
 #ifndef KVX_PROTO_H
 #define KVX_PROTO_H
@@ -24,6 +23,7 @@
 #endif
 
 #include "layout.h"
+#include "span.h"
 
 #define KVX_PROTO_MAGIC		0x4658564bU	/* "KVXF" */
 #define KVX_PROTO_VERSION	1
@@ -39,9 +39,6 @@
 
 #define KVX_RANGES_MAX		65536
 #define KVX_KEYS_MAX		(1U << 24)
-/* Spans of windows: 64 KiB to 1 GiB. */
-#define KVX_SPAN_SHIFT_MIN	16
-#define KVX_SPAN_SHIFT_MAX	30
 
 /**
  * struct kvx_wire_greeting - private data of a connection's request, answer and refusal
@@ -357,42 +354,6 @@ enum kvx_frame_error {
 	KVX_FRAME_FIELD,
 	KVX_FRAME_SEQ,
 };
-
-/* What of a range one key covers. */
-struct kvx_span {
-	__u64 key;
-	__u64 offset;
-	__u64 bytes;
-};
-
-/**
- * kvx_span_at() - which key, and where in what it covers
- * @start: where the range begins in its memory
- * @bytes: of the range
- * @shift: of the spans
- * @at: which byte of the range
- *
- * Context: any.
- * Return: the key's place among the range's; where the byte is in what it covers; and how many
- * bytes of it follow from there on.
- */
-static inline struct kvx_span kvx_span_at(__u64 start, __u64 bytes, __u32 shift, __u64 at)
-{
-	const __u64 mask = (1ULL << shift) - 1, skew = start & mask, place = skew + at;
-	const __u64 left = mask + 1 - (place & mask);
-	struct kvx_span span = { .key = place >> shift, .offset = place & mask };
-
-	if (!span.key)
-		span.offset -= skew;
-	span.bytes = left < bytes - at ? left : bytes - at;
-	return span;
-}
-
-/* How many keys a range has. */
-static inline __u64 kvx_span_keys(__u64 start, __u64 bytes, __u32 shift)
-{
-	return (((start & ((1ULL << shift) - 1)) + bytes - 1) >> shift) + 1;
-}
 
 enum kvx_frame_error kvx_frame_check(const void *frame, __u32 bytes);
 bool kvx_frame_is_numbered(__u32 type);
