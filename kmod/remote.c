@@ -259,6 +259,12 @@ void kvx_remotes_gone(struct kvx_peer *peer, int error)
  * --- what the peer says -------------------------------------------------------------------------
  */
 
+/* Why not. No program is told an errno that is a kernel's own, whatever the peer says. */
+static int kvx_remote_errno(__le32 error)
+{
+	return le32_to_cpu(error) < ERESTARTSYS ? -(int)le32_to_cpu(error) : -EREMOTEIO;
+}
+
 /* When there are too many, those for devices that there is no connection to any more go. */
 static void kvx_remote_drop_lost(struct kvx_remote *remote)
 {
@@ -493,7 +499,7 @@ bool kvx_remote_attached(struct kvx_peer *peer, const void *frame)
 	if (remote->state != KVX_REMOTE_ASKED) {
 		ok = remote->state == KVX_REMOTE_ENDED;
 	} else if (a->error) {
-		kvx_remote_end(remote, -(int)le32_to_cpu(a->error), le32_to_cpu(a->reason));
+		kvx_remote_end(remote, kvx_remote_errno(a->error), le32_to_cpu(a->reason));
 	} else {
 		reg = kvx_remote_make(remote, a, &reason);
 		ok = reg || !reason;
@@ -594,7 +600,7 @@ static bool kvx_keys_came(struct kvx_remote *remote, struct kvx_keys *keys,
 			  const struct kvx_wire_keys *k)
 {
 	const u32 first = le32_to_cpu(k->first), nr = le32_to_cpu(k->nr);
-	int err = -(int)le32_to_cpu(k->error);
+	int err = kvx_remote_errno(k->error);
 	u32 i;
 
 	if (!err && !keys->total)
