@@ -460,12 +460,15 @@ static struct kvx_registered *kvx_remote_make(struct kvx_remote *remote,
 				    le64_to_cpu(a->block_stride), reason);
 	if (!reg)
 		return NULL;
+	/* Each has a base in it. */
+	if (nr > reg->layout.nr_entries) {
+		*reason = KVXFER_REASON_LAYOUT_BASES;
+		goto err_put;
+	}
 	remote->range_bytes = kvcalloc(nr, sizeof(*remote->range_bytes), KVX_GFP_LIST);
 	remote->range_start = kvcalloc(nr, sizeof(*remote->range_start), KVX_GFP_LIST);
-	if (!remote->range_bytes || !remote->range_start || nr > reg->layout.nr_entries) {
-		kvx_layout_put(reg);
-		return NULL;
-	}
+	if (!remote->range_bytes || !remote->range_start)
+		goto err_put;
 	remote->nr_ranges = nr;
 	remote->rights = le32_to_cpu(a->rights);
 	remote->first = le32_to_cpu(a->first);
@@ -476,6 +479,10 @@ static struct kvx_registered *kvx_remote_make(struct kvx_remote *remote,
 		remote->expires_ns = U64_MAX;
 	reg->write = remote->rights & KVXFER_GRANT_WRITE;
 	return reg;
+
+err_put:
+	kvx_layout_put(reg);
+	return NULL;
 }
 
 /**
