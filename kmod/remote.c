@@ -574,6 +574,9 @@ bool kvx_remote_table(struct kvx_peer *peer, const void *frame)
 	ok = remote->got_ranges < remote->nr_ranges ||
 	     remote->got_bases < reg->layout.nr_entries || kvx_remote_known(remote, reg);
 out_put:
+	/* It is not told anew: who waits for it is to hear that. */
+	if (reg && !ok)
+		kvx_remote_end(remote, -EPROTO, 0);
 	if (reg)
 		kvx_layout_put(reg);
 	kvx_remote_put(remote);
