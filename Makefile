@@ -219,7 +219,7 @@ build/tests/e2e/compat32: tests/e2e/compat32.c uapi/linux/kvxfer.h
 
 build/tests/e2e/verbs: LDLIBS := -libverbs
 build/tests/e2e/rdma_hostile build/tests/e2e/rdma_foes build/tests/e2e/rdma_many build/tests/e2e/rdma_net \
-	build/tests/e2e/rdma_trap: LDLIBS := \
+	build/tests/e2e/rdma_granter build/tests/e2e/rdma_trap: LDLIBS := \
 	-lrdmacm -libverbs
 build/tests/e2e/%: tests/e2e/%.c build/lib/libkvxfer.a
 	$(q)mkdir -p $(@D)

@@ -79,6 +79,8 @@ static struct told told;
 
 /* What it calls itself; 0: each time another. */
 static uint64_t foe_name;
+/* What its memory is registered with; without one, each connection has its own. */
+static struct ibv_pd *foe_pd;
 /* From where it asks; without a family: from wherever it is. */
 static struct sockaddr_in foe_src;
 
@@ -92,6 +94,8 @@ static struct {
 	union foe_frame *out;
 	unsigned char *data;
 	uint64_t seq, ack;
+	/* The number of its last frame that the other has taken. */
+	uint64_t acked;
 	uint32_t taken;
 	bool miser;
 	uint64_t token;
@@ -168,7 +172,7 @@ static inline void foe_link_open(struct foe_link *link)
 	CHECK_EQ(rdma_resolve_route(link->id, 5000), 0);
 	CHECK_EQ(foe_event(link, FOE_PATIENCE), RDMA_CM_EVENT_ROUTE_RESOLVED);
 	if (!foe.pd)
-		foe.pd = ibv_alloc_pd(link->id->verbs);
+		foe.pd = foe_pd ? foe_pd : ibv_alloc_pd(link->id->verbs);
 	CHECK(foe.pd);
 	link->cq = ibv_create_cq(link->id->verbs, FOE_CQES, NULL, NULL, 0);
 	CHECK(link->cq);
@@ -254,6 +258,7 @@ static inline bool foe_poll(void)
 	frame = &foe.inbox[foe.in++ % FOE_INBOX];
 	memcpy(frame, foe.room + wc.wr_id * FOE_SLOT, FOE_SLOT);
 	CHECK_EQ(kvx_frame_check(frame, wc.byte_len), KVX_FRAME_OK);
+	foe.acked = le64toh(frame->head.ack);
 	if (frame->head.seq) {
 		CHECK_EQ(le64toh(frame->head.seq), foe.ack + 1);
 		foe.ack++;

@@ -30,14 +30,14 @@ static inline void foe_end(void)
 		foe_link_close(&foe.links[i]);
 	if (foe.mr)
 		ibv_dereg_mr(foe.mr);
-	if (foe.pd)
+	if (foe.pd && foe.pd != foe_pd)
 		ibv_dealloc_pd(foe.pd);
 	free(foe.room);
 	memset(&foe, 0, sizeof(foe));
 }
 
-/* The control link is there, and nothing has been said on it. */
-static inline void foe_begin(void)
+/* Asks for the control link; says what came of it. */
+static inline int foe_knock_first(void)
 {
 	const size_t bytes = (FOE_RECVS + 1) * FOE_SLOT + FOE_DATA;
 	struct foe_link *link = &foe.links[0];
@@ -54,7 +54,20 @@ static inline void foe_begin(void)
 	for (uint32_t i = 0; i < FOE_RECVS; i++)
 		foe_post_recv(i);
 	foe_ask(link, &foe.greeting, sizeof(foe.greeting));
-	CHECK_EQ(foe_event(link, FOE_PATIENCE), RDMA_CM_EVENT_ESTABLISHED);
+	return foe_event(link, FOE_PATIENCE);
+}
+
+/* The control link is there, and nothing has been said on it. */
+static inline void foe_begin(void)
+{
+	int event;
+
+	/* What was there before under the same name may not be over yet. */
+	do {
+		event = foe_knock_first();
+	} while (event == RDMA_CM_EVENT_REJECTED &&
+		 le16toh(foe.links[0].answer.refusal) == KVXFER_REFUSAL_BUSY);
+	CHECK_EQ(event, RDMA_CM_EVENT_ESTABLISHED);
 }
 
 static inline union foe_frame *foe_frame_hello(bool keyed)
@@ -90,12 +103,11 @@ static inline struct kvx_wire_greeting foe_lane(uint8_t lane)
 	return greeting;
 }
 
-/* A rail as it should be. */
-static inline void foe_ready(void)
+/* When both have: the lanes, and all is there. */
+static inline void foe_go_on(void)
 {
 	struct kvx_wire_greeting greeting;
 
-	foe_hello(false);
 	for (uint8_t i = 1; i <= FOE_LANES; i++) {
 		greeting = foe_lane(i);
 		CHECK_EQ(foe_knock(&foe.links[i], &greeting, sizeof(greeting)),
@@ -104,6 +116,13 @@ static inline void foe_ready(void)
 	foe_frame(KVX_FRAME_READY);
 	CHECK(foe_say());
 	CHECK(foe_hear(KVX_FRAME_READY, FOE_PATIENCE));
+}
+
+/* A rail as it should be. */
+static inline void foe_ready(void)
+{
+	foe_hello(false);
+	foe_go_on();
 }
 
 /* What is said last has been looked at, and the connection is there. */
