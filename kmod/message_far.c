@@ -262,7 +262,7 @@ bool kvx_send_taken(struct kvx_peer *peer, const void *frame)
 	struct kvx_message *send;
 
 	/* One that was withdrawn may have ended without this word. */
-	send = kvx_send_unlist(peer, le32_to_cpu(taken->serial), true, le32_to_cpu(taken->error),
+	send = kvx_send_unlist(peer, le32_to_cpu(taken->serial), true, kvx_peer_errno(taken->error),
 			       le32_to_cpu(taken->reason), le32_to_cpu(taken->index));
 	/* What waits for a device is not done here. */
 	if (send)

@@ -3,6 +3,7 @@
 #ifndef KVX_PEER_H
 #define KVX_PEER_H
 
+#include <linux/errno.h>
 #include <linux/hashtable.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -243,6 +244,12 @@ struct kvx_peer {
 	struct list_head fenced;
 	bool fences_lost;
 };
+
+/* Why not, as a peer says: a positive errno, and none of those that a kernel keeps for itself. */
+static inline u32 kvx_peer_errno(__le32 error)
+{
+	return le32_to_cpu(error) < ERESTARTSYS ? le32_to_cpu(error) : EREMOTEIO;
+}
 
 static inline const struct kvx_address *kvx_addresses_end(const struct kvx_peer *peer)
 {

@@ -259,10 +259,16 @@ void kvx_remotes_gone(struct kvx_peer *peer, int error)
  * --- what the peer says -------------------------------------------------------------------------
  */
 
-/* Why not. No program is told an errno that is a kernel's own, whatever the peer says. */
-static int kvx_remote_errno(__le32 error)
+/* Of all devices. */
+static u64 __kvx_remote_nr_keys(const struct kvx_remote *remote)
 {
-	return le32_to_cpu(error) < ERESTARTSYS ? -(int)le32_to_cpu(error) : -EREMOTEIO;
+	struct kvx_keys *keys;
+	u64 nr = 0;
+
+	lockdep_assert_held(&remote->lock);
+	list_for_each_entry(keys, &remote->keys, link)
+		nr += keys->total;
+	return nr;
 }
 
 /* When there are too many, those for devices that there is no connection to any more go. */
@@ -272,13 +278,15 @@ static void kvx_remote_drop_lost(struct kvx_remote *remote)
 	u32 devices[KVX_REMOTE_KEYS_MAX];
 	LIST_HEAD(lost);
 	u32 nr = 0;
+	bool many;
 
 	spin_lock(&remote->lock);
 	list_for_each_entry(keys, &remote->keys, link)
 		if (nr < KVX_REMOTE_KEYS_MAX)
 			devices[nr++] = keys->device;
+	many = nr == KVX_REMOTE_KEYS_MAX || __kvx_remote_nr_keys(remote) > KVX_KEYS_MAX / 2;
 	spin_unlock(&remote->lock);
-	if (nr < KVX_REMOTE_KEYS_MAX)
+	if (!many)
 		return;
 	while (nr--) {
 		if (kvx_peer_has_rail_to(remote->peer, devices[nr]))
@@ -287,6 +295,7 @@ static void kvx_remote_drop_lost(struct kvx_remote *remote)
 		list_for_each_entry_safe(keys, next, &remote->keys, link)
 			if (keys->device == devices[nr])
 				list_move(&keys->link, &lost);
+		remote->dropped = true;
 		spin_unlock(&remote->lock);
 	}
 	list_for_each_entry_safe(keys, next, &lost, link)
@@ -506,7 +515,7 @@ bool kvx_remote_attached(struct kvx_peer *peer, const void *frame)
 	if (remote->state != KVX_REMOTE_ASKED) {
 		ok = remote->state == KVX_REMOTE_ENDED;
 	} else if (a->error) {
-		kvx_remote_end(remote, kvx_remote_errno(a->error), le32_to_cpu(a->reason));
+		kvx_remote_end(remote, -(int)kvx_peer_errno(a->error), le32_to_cpu(a->reason));
 	} else {
 		reg = kvx_remote_make(remote, a, &reason);
 		ok = reg || !reason;
@@ -586,13 +595,19 @@ out_put:
 /* The first part: now it is known how many there are, which has to be what the ranges say. */
 static int kvx_keys_begin(struct kvx_remote *remote, struct kvx_keys *keys, u32 shift, u32 total)
 {
-	u64 sum = 0;
+	u64 sum = 0, others;
 	u32 r;
 
 	for (r = 0; r < remote->nr_ranges; r++)
 		sum += kvx_span_keys(remote->range_start[r], remote->range_bytes[r], shift);
 	if (sum != total)
 		return -EPROTO;
+	/* However many devices it says to have, it is not to fill our memory. */
+	spin_lock(&remote->lock);
+	others = __kvx_remote_nr_keys(remote);
+	spin_unlock(&remote->lock);
+	if (others + total > KVX_KEYS_MAX)
+		return -E2BIG;
 	keys->first = kvcalloc(remote->nr_ranges, sizeof(*keys->first), KVX_GFP_LIST);
 	keys->keys = kvcalloc(total, sizeof(*keys->keys), KVX_GFP_LIST);
 	if (!keys->first || !keys->keys)
@@ -610,7 +625,7 @@ static bool kvx_keys_came(struct kvx_remote *remote, struct kvx_keys *keys,
 			  const struct kvx_wire_keys *k)
 {
 	const u32 first = le32_to_cpu(k->first), nr = le32_to_cpu(k->nr);
-	int err = kvx_remote_errno(k->error);
+	int err = -(int)kvx_peer_errno(k->error);
 	u32 i;
 
 	if (!err && !keys->total)
@@ -654,7 +669,7 @@ bool kvx_remote_keys(struct kvx_peer *peer, const void *frame)
 	const struct kvx_wire_keys *k = frame;
 	struct kvx_remote *remote = kvx_remote_get(peer, le32_to_cpu(k->id));
 	struct kvx_keys *keys, *found = NULL;
-	bool ok;
+	bool ok, dropped;
 
 	if (!remote)
 		return true;
@@ -664,9 +679,10 @@ bool kvx_remote_keys(struct kvx_peer *peer, const void *frame)
 			found = keys;
 	if (found)
 		kref_get(&found->ref);
+	dropped = remote->dropped;
 	spin_unlock(&remote->lock);
-	/* If there was no memory for them, the rest may be on its way. */
-	if (found && found->error == -ENOMEM)
+	/* If there was no memory for them, or nobody wants them any more, they may be on their way. */
+	if (found ? found->error == -ENOMEM || found->error == -E2BIG : dropped)
 		ok = true;
 	else
 		ok = found && !found->error && kvx_keys_came(remote, found, k);

@@ -77,6 +77,7 @@ struct kvx_keys {
  * @range_bytes: of each
  * @range_start: and where spans are counted from
  * @keys: the keys that have come, or were asked for
+ * @dropped: some were dropped that may have been on their way
  * @again: asks for those that there was no memory for; queued with a reference, and under @lock
  * @watcher: is queued when something about it has changed; NULL for nobody
  * @detach: by which the peer will be told that it is not wanted any more
@@ -100,6 +101,7 @@ struct kvx_remote {
 	u64 *range_bytes;
 	u64 *range_start;
 	struct list_head keys;
+	bool dropped;
 	struct delayed_work again;
 	struct kvx_message *watcher;
 	struct kvx_msg *detach;
