@@ -79,9 +79,9 @@
  *	What waits in an agent's mailboxes, and what has met. Nothing is taken inside but
  *	references. Process context only.
  *
- * kvx_await_lock (spinlock, message_recv.c)
- *	Room for messages, by whose messages it waits for. Nothing is taken inside. Process context
- *	only.
+ * kvx_watch_lock (spinlock, watch.c)
+ *	Room for messages, by whose messages it waits for; which peers are told of which agents.
+ *	Nothing is taken inside. Process context only.
  *
  * xa_lock of struct kvx_peer.sends and .offers (spinlocks, message_far.c)
  *	Messages to a peer and from it, until they have ended. Nothing is taken inside. Process

@@ -454,6 +454,4 @@ void kvx_messages_gone(struct kvx_peer *peer, int error)
 		kvx_offer_put(offer);
 		cond_resched();
 	}
-	while (kvx_await_next(&peer->awaited, -error, KVXFER_REASON_PEER_GONE))
-		cond_resched();
 }

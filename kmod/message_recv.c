@@ -19,9 +19,6 @@
 #include "watch.h"
 #include "xfer.h"
 
-/* Room is found by the agent or the peer that it waits for, when that goes. */
-static DEFINE_SPINLOCK(kvx_await_lock);
-
 static struct kvx_messages *kvx_recv_messages(const struct kvx_message *recv)
 {
 	return &recv->job.xfer->agent->messages;
@@ -32,24 +29,23 @@ static int kvx_recv_await(struct kvx_message *recv)
 {
 	bool gone;
 
-	spin_lock(&kvx_await_lock);
+	if (recv->peer)
+		return kvx_watch(recv->peer, recv->worker_id, recv->epoch, &recv->await);
+	spin_lock(&kvx_watch_lock);
 	/* Either we see that it goes, or who looks for us then finds us. */
-	gone = recv->peer ? READ_ONCE(recv->peer->gone) : READ_ONCE(recv->other->messages.closed);
+	gone = READ_ONCE(recv->other->messages.closed);
 	if (!gone)
-		list_add_tail(&recv->await, recv->peer ? &recv->peer->awaited :
-							 &recv->other->messages.awaited);
-	spin_unlock(&kvx_await_lock);
-	if (gone)
-		return -ESTALE;
-	return recv->peer ? kvx_watch(recv->peer, recv->worker_id, recv->epoch) : 0;
+		list_add_tail(&recv->await, &recv->other->messages.awaited);
+	spin_unlock(&kvx_watch_lock);
+	return gone ? -ESTALE : 0;
 }
 
 /* Whatever becomes of who it waits for, it is none of its concern any more. */
 static void kvx_recv_unawait(struct kvx_message *recv)
 {
-	spin_lock(&kvx_await_lock);
+	spin_lock(&kvx_watch_lock);
 	list_del_init(&recv->await);
-	spin_unlock(&kvx_await_lock);
+	spin_unlock(&kvx_watch_lock);
 }
 
 static void kvx_recv_quiet(struct kvx_message *recv)
@@ -73,7 +69,7 @@ bool kvx_await_next(struct list_head *awaited, u32 error, u32 reason)
 	struct kvx_message *recv;
 	u32 run;
 
-	spin_lock(&kvx_await_lock);
+	spin_lock(&kvx_watch_lock);
 	recv = list_first_entry_or_null(awaited, struct kvx_message, await);
 	if (recv) {
 		list_del_init(&recv->await);
@@ -81,34 +77,12 @@ bool kvx_await_next(struct list_head *awaited, u32 error, u32 reason)
 		kref_get(&xfer->ref);
 		run = xfer->run;
 	}
-	spin_unlock(&kvx_await_lock);
+	spin_unlock(&kvx_watch_lock);
 	if (!xfer)
 		return false;
 	kvx_xfer_fail_run(xfer, run, error, reason);
 	kvx_xfer_put(xfer);
 	return true;
-}
-
-/**
- * kvx_await_left() - an agent of a peer's has gone: fail those that wait for it
- * @peer: the peer
- * @worker_id: the agent
- * @epoch: its epoch
- *
- * Context: process, may sleep.
- */
-void kvx_await_left(struct kvx_peer *peer, u64 worker_id, u64 epoch)
-{
-	struct kvx_message *recv, *next;
-	LIST_HEAD(left);
-
-	spin_lock(&kvx_await_lock);
-	list_for_each_entry_safe(recv, next, &peer->awaited, await)
-		if (recv->epoch == epoch && recv->worker_id == worker_id)
-			list_move_tail(&recv->await, &left);
-	spin_unlock(&kvx_await_lock);
-	while (kvx_await_next(&left, ESTALE, KVXFER_REASON_PEER_GONE))
-		cond_resched();
 }
 
 /**

@@ -112,7 +112,7 @@ enum kvx_recv_phase {
  * @offer: what it sends, or has met, with a reference; under the receiver's lock
  * @phase: to receive: &enum kvx_recv_phase; under the receiver's lock, as is what follows
  * @link: in the mailbox
- * @await: among what waits for the other agent; under kvx_await_lock
+ * @await: among what waits for the other agent; under kvx_watch_lock
  * @parts: of how many parts a copy may be
  * @inner: what moves the bytes
  * @ops: how
@@ -195,7 +195,6 @@ void __kvx_recv_meet(struct kvx_message *recv, struct kvx_offer *offer);
 void kvx_recv_start(struct kvx_message *recv);
 void kvx_recv_step(struct work_struct *work);
 bool kvx_await_next(struct list_head *awaited, u32 error, u32 reason);
-void kvx_await_left(struct kvx_peer *peer, u64 worker_id, u64 epoch);
 
 /* message_far.c */
 extern const struct kvx_transport_ops kvx_send_far_ops;

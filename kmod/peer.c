@@ -140,7 +140,6 @@ static struct kvx_peer *kvx_peer_new(u64 boot_id)
 	xa_init(&peer->served);
 	xa_init_flags(&peer->sends, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	xa_init(&peer->offers);
-	INIT_LIST_HEAD(&peer->awaited);
 	hash_init(peer->watches);
 	INIT_LIST_HEAD(&peer->watchers);
 	INIT_LIST_HEAD(&peer->notes);
@@ -655,7 +654,7 @@ void kvx_peer_gone(struct kvx_peer *peer, int error)
 	kvx_serves_gone(peer);
 	kvx_notes_gone(peer);
 	kvx_messages_gone(peer, error);
-	kvx_watches_gone(peer);
+	kvx_watches_gone(peer, error);
 	/* What a node did that is no more is over. */
 	kvx_fences_gone(peer, error == -ESTALE);
 	kvx_flows_kick(peer);

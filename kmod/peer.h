@@ -177,9 +177,8 @@ struct kvx_address {
  * @nr_sends: how many; under the lock of @sends
  * @offers: messages of its agents that ours have not taken, by its serials
  * @nr_offers: how many; under the lock of @offers
- * @awaited: room for messages of its agents; see message.c
- * @watches: those of its agents that we are told of when they go; see watch.c
- * @watchers: by which it is told when ours do
+ * @watches: those of its agents that are waited for; under kvx_watch_lock, as is what follows
+ * @watchers: by which it is told when ours go; see watch.c
  * @flow_lock: for what follows
  * @kicks: how often something came that may have been waited for
  * @flows: what wants to be sent: reads, and writes
@@ -231,7 +230,6 @@ struct kvx_peer {
 	u32 nr_sends;
 	struct xarray offers;
 	u32 nr_offers;
-	struct list_head awaited;
 	DECLARE_HASHTABLE(watches, 4);
 	struct list_head watchers;
 	spinlock_t flow_lock;		/* see above */

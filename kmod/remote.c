@@ -259,18 +259,6 @@ void kvx_remotes_gone(struct kvx_peer *peer, int error)
  * --- what the peer says -------------------------------------------------------------------------
  */
 
-/* Of all devices. */
-static u64 __kvx_remote_nr_keys(const struct kvx_remote *remote)
-{
-	struct kvx_keys *keys;
-	u64 nr = 0;
-
-	lockdep_assert_held(&remote->lock);
-	list_for_each_entry(keys, &remote->keys, link)
-		nr += keys->total;
-	return nr;
-}
-
 /* When there are too many, those for devices that there is no connection to any more go. */
 static void kvx_remote_drop_lost(struct kvx_remote *remote)
 {
@@ -278,24 +266,21 @@ static void kvx_remote_drop_lost(struct kvx_remote *remote)
 	u32 devices[KVX_REMOTE_KEYS_MAX];
 	LIST_HEAD(lost);
 	u32 nr = 0;
-	bool many;
 
 	spin_lock(&remote->lock);
 	list_for_each_entry(keys, &remote->keys, link)
 		if (nr < KVX_REMOTE_KEYS_MAX)
 			devices[nr++] = keys->device;
-	many = nr == KVX_REMOTE_KEYS_MAX || __kvx_remote_nr_keys(remote) > KVX_KEYS_MAX / 2;
 	spin_unlock(&remote->lock);
-	if (!many)
+	if (nr < KVX_REMOTE_KEYS_MAX)
 		return;
 	while (nr--) {
 		if (kvx_peer_has_rail_to(remote->peer, devices[nr]))
 			continue;
 		spin_lock(&remote->lock);
 		list_for_each_entry_safe(keys, next, &remote->keys, link)
-			if (keys->device == devices[nr])
+			if (keys->device == devices[nr] && keys->over)
 				list_move(&keys->link, &lost);
-		remote->dropped = true;
 		spin_unlock(&remote->lock);
 	}
 	list_for_each_entry_safe(keys, next, &lost, link)
@@ -321,7 +306,8 @@ static void kvx_remote_want_keys(struct kvx_remote *remote, u32 device)
 		nr++;
 		if (other->device != device)
 			continue;
-		wanted = wanted && other->error;
+		/* What is on its way of these would be taken for the others. */
+		wanted = wanted && other->error && (other->over || other->error != -ENOMEM);
 		other->again = true;
 		old = other;
 	}
@@ -595,19 +581,13 @@ out_put:
 /* The first part: now it is known how many there are, which has to be what the ranges say. */
 static int kvx_keys_begin(struct kvx_remote *remote, struct kvx_keys *keys, u32 shift, u32 total)
 {
-	u64 sum = 0, others;
+	u64 sum = 0;
 	u32 r;
 
 	for (r = 0; r < remote->nr_ranges; r++)
 		sum += kvx_span_keys(remote->range_start[r], remote->range_bytes[r], shift);
 	if (sum != total)
 		return -EPROTO;
-	/* However many devices it says to have, it is not to fill our memory. */
-	spin_lock(&remote->lock);
-	others = __kvx_remote_nr_keys(remote);
-	spin_unlock(&remote->lock);
-	if (others + total > KVX_KEYS_MAX)
-		return -E2BIG;
 	keys->first = kvcalloc(remote->nr_ranges, sizeof(*keys->first), KVX_GFP_LIST);
 	keys->keys = kvcalloc(total, sizeof(*keys->keys), KVX_GFP_LIST);
 	if (!keys->first || !keys->keys)
@@ -669,7 +649,7 @@ bool kvx_remote_keys(struct kvx_peer *peer, const void *frame)
 	const struct kvx_wire_keys *k = frame;
 	struct kvx_remote *remote = kvx_remote_get(peer, le32_to_cpu(k->id));
 	struct kvx_keys *keys, *found = NULL;
-	bool ok, dropped;
+	bool ok;
 
 	if (!remote)
 		return true;
@@ -679,13 +659,17 @@ bool kvx_remote_keys(struct kvx_peer *peer, const void *frame)
 			found = keys;
 	if (found)
 		kref_get(&found->ref);
-	dropped = remote->dropped;
 	spin_unlock(&remote->lock);
-	/* If there was no memory for them, or nobody wants them any more, they may be on their way. */
-	if (found ? found->error == -ENOMEM || found->error == -E2BIG : dropped)
+	/* If there was no memory for them, the rest may be on its way. */
+	if (found && found->error == -ENOMEM)
 		ok = true;
 	else
 		ok = found && !found->error && kvx_keys_came(remote, found, k);
+	if (ok && kvx_keys_are_over(k)) {
+		spin_lock(&remote->lock);
+		found->over = true;
+		spin_unlock(&remote->lock);
+	}
 	/* They were made invalid, and there are others; or the next connection is there already. */
 	if (ok && (found->error == -EAGAIN || (found->again && kvx_keys_are_late(found))))
 		kvx_remote_want_keys(remote, found->device);

@@ -40,6 +40,7 @@ enum kvx_remote_state {
  * @total: how many keys; 0 while none has come
  * @got: how many have come, in order
  * @error: why there are none: an errno
+ * @over: no more of them is on its way
  * @again: since they were asked for, there has been another connection to ask by
  * @first: for each range its first key's place
  * @keys: they; constant once all have come
@@ -52,6 +53,7 @@ struct kvx_keys {
 	u32 total;
 	u32 got;
 	int error;
+	bool over;
 	bool again;
 	u32 *first;
 	u32 *keys;
@@ -77,7 +79,6 @@ struct kvx_keys {
  * @range_bytes: of each
  * @range_start: and where spans are counted from
  * @keys: the keys that have come, or were asked for
- * @dropped: some were dropped that may have been on their way
  * @again: asks for those that there was no memory for; queued with a reference, and under @lock
  * @watcher: is queued when something about it has changed; NULL for nobody
  * @detach: by which the peer will be told that it is not wanted any more
@@ -101,7 +102,6 @@ struct kvx_remote {
 	u64 *range_bytes;
 	u64 *range_start;
 	struct list_head keys;
-	bool dropped;
 	struct delayed_work again;
 	struct kvx_message *watcher;
 	struct kvx_msg *detach;

@@ -17,11 +17,13 @@
  * @hash: among the peer's, by its epoch
  * @worker_id: its number
  * @epoch: its epoch
+ * @awaited: who waits for it
  */
 struct kvx_watch {
 	struct hlist_node hash;
 	u64 worker_id;
 	u64 epoch;
+	struct list_head awaited;
 };
 
 /**
@@ -38,8 +40,7 @@ struct kvx_watcher {
 	struct kvx_msg *left;
 };
 
-/* For the lists and tables of both: nobody waits long for it, and few want it. */
-static DEFINE_SPINLOCK(kvx_watch_lock);
+DEFINE_SPINLOCK(kvx_watch_lock);
 
 /*
  * --- of peers -----------------------------------------------------------------------------------
@@ -56,59 +57,77 @@ static struct kvx_watch *__kvx_watch_find(struct kvx_peer *peer, u64 worker_id, 
 	return NULL;
 }
 
-static bool kvx_watch_is_there(struct kvx_peer *peer, u64 worker_id, u64 epoch)
+/* Wait for an agent that is watched, or that @fresh is for. Returns -ENOENT when it is not. */
+static int __kvx_watch_join(struct kvx_peer *peer, u64 worker_id, u64 epoch,
+			    struct list_head *await, struct kvx_watch *fresh)
 {
-	bool there;
+	struct kvx_watch *watch = __kvx_watch_find(peer, worker_id, epoch);
 
-	spin_lock(&kvx_watch_lock);
-	there = __kvx_watch_find(peer, worker_id, epoch);
-	spin_unlock(&kvx_watch_lock);
-	return there;
+	/* Either we see that it is gone, or what it has is dropped after this. */
+	if (READ_ONCE(peer->gone))
+		return -ESTALE;
+	if (!watch && fresh) {
+		hash_add(peer->watches, &fresh->hash, epoch);
+		watch = fresh;
+	}
+	if (!watch)
+		return -ENOENT;
+	list_add_tail(await, &watch->awaited);
+	return 0;
 }
 
 /**
- * kvx_watch() - be told when an agent of a peer's goes
+ * kvx_watch() - wait for an agent of a peer's, which is told of when it goes
  * @peer: the peer
  * @worker_id: which agent
  * @epoch: its epoch
- *
- * Whoever waits for it has to be in the peer's list of those that do before this is called.
+ * @await: who waits, for kvx_await_next(); under kvx_watch_lock
  *
  * Context: process, may sleep.
  * Return: 0, -ENOMEM, or -ESTALE when the peer itself has gone.
  */
-int kvx_watch(struct kvx_peer *peer, u64 worker_id, u64 epoch)
+int kvx_watch(struct kvx_peer *peer, u64 worker_id, u64 epoch, struct list_head *await)
 {
 	struct kvx_watch *watch;
 	struct kvx_msg *msg;
-	int err = -ENOMEM;
+	bool first = false;
+	int err;
 
-	if (kvx_watch_is_there(peer, worker_id, epoch))
-		return 0;
+	spin_lock(&kvx_watch_lock);
+	err = __kvx_watch_join(peer, worker_id, epoch, await, NULL);
+	spin_unlock(&kvx_watch_lock);
+	if (err != -ENOENT)
+		return err;
 	watch = kmalloc(sizeof(*watch), GFP_KERNEL_ACCOUNT);
 	msg = kvx_msg_new(KVX_FRAME_WATCH, sizeof(msg->agent));
+	err = -ENOMEM;
 	if (!watch || !msg)
-		goto out;
+		goto out_free;
+	INIT_LIST_HEAD(&watch->awaited);
 	watch->worker_id = worker_id;
 	watch->epoch = epoch;
 	msg->agent.worker_id = cpu_to_le64(worker_id);
 	msg->agent.epoch = cpu_to_le64(epoch);
 	spin_lock(&kvx_watch_lock);
-	/* Either we see that it is gone, or what it has is dropped after this. */
-	err = READ_ONCE(peer->gone) ? -ESTALE : 0;
-	if (!err && !__kvx_watch_find(peer, worker_id, epoch)) {
-		hash_add(peer->watches, &watch->hash, epoch);
-		watch = NULL;
-	}
+	err = __kvx_watch_join(peer, worker_id, epoch, await, watch);
+	first = !err && __kvx_watch_find(peer, worker_id, epoch) == watch;
 	spin_unlock(&kvx_watch_lock);
-	if (!watch) {
+	if (first) {
 		kvx_peer_send(peer, msg);
-		msg = NULL;
+		return 0;
 	}
-out:
+out_free:
 	kfree(watch);
 	kvx_msg_free(msg);
 	return err;
+}
+
+/* Nobody finds it any more: who waits by it fails. */
+static void kvx_watch_end(struct kvx_watch *watch, u32 error)
+{
+	while (kvx_await_next(&watch->awaited, error, KVXFER_REASON_PEER_GONE))
+		cond_resched();
+	kfree(watch);
 }
 
 /**
@@ -132,8 +151,7 @@ bool kvx_watch_left(struct kvx_peer *peer, const void *frame)
 	spin_unlock(&kvx_watch_lock);
 	/* Whoever begins to wait for it from now on has it asked for again. */
 	if (watch)
-		kvx_await_left(peer, worker_id, epoch);
-	kfree(watch);
+		kvx_watch_end(watch, ESTALE);
 	return true;
 }
 
@@ -254,28 +272,49 @@ void kvx_watches_tell(struct kvx_agent *agent)
 	}
 }
 
-/**
- * kvx_watches_gone() - a peer will not come back: nobody is told
- * @peer: the peer
- *
- * Context: process.
- */
-void kvx_watches_gone(struct kvx_peer *peer)
+static struct kvx_watch *kvx_watch_next(struct kvx_peer *peer)
 {
-	struct kvx_watcher *watcher;
-	struct hlist_node *next;
 	struct kvx_watch *watch;
 	int bucket;
 
 	spin_lock(&kvx_watch_lock);
-	hash_for_each_safe(peer->watches, bucket, next, watch, hash) {
+	hash_for_each(peer->watches, bucket, watch, hash) {
 		hash_del(&watch->hash);
-		kfree(watch);
-	}
-	while ((watcher = list_first_entry_or_null(&peer->watchers, struct kvx_watcher,
-						   of_peer))) {
-		__kvx_watcher_unlink(watcher);
-		kvx_watcher_free(watcher);
+		spin_unlock(&kvx_watch_lock);
+		return watch;
 	}
 	spin_unlock(&kvx_watch_lock);
+	return NULL;
+}
+
+static struct kvx_watcher *kvx_watcher_next(struct kvx_peer *peer)
+{
+	struct kvx_watcher *watcher;
+
+	spin_lock(&kvx_watch_lock);
+	watcher = list_first_entry_or_null(&peer->watchers, struct kvx_watcher, of_peer);
+	if (watcher)
+		__kvx_watcher_unlink(watcher);
+	spin_unlock(&kvx_watch_lock);
+	return watcher;
+}
+
+/**
+ * kvx_watches_gone() - a peer will not come back: who waits for its agents fails
+ * @peer: the peer
+ * @error: why: a negative errno
+ *
+ * Context: process, may sleep.
+ */
+void kvx_watches_gone(struct kvx_peer *peer, int error)
+{
+	struct kvx_watcher *watcher;
+	struct kvx_watch *watch;
+
+	while ((watch = kvx_watch_next(peer)))
+		kvx_watch_end(watch, -error);
+	while ((watcher = kvx_watcher_next(peer))) {
+		kvx_watcher_free(watcher);
+		cond_resched();
+	}
 }
