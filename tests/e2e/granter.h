@@ -156,11 +156,20 @@ static inline void say_quiesced(uint64_t id)
 	CHECK(foe_say());
 }
 
-/* The next of a type, and of the layout if it is about one that is known. */
+/*
+ * The next of a type, and of the layout if it is about one that is known. That the last layout is
+ * not wanted any more may be said when the next one is asked for already.
+ */
 static inline union foe_frame *hear_frame(uint32_t type)
 {
 	const uint64_t end = now_ms() + FOE_PATIENCE;
+	static union foe_frame attach;
+	static bool early;
 
+	if (type == KVX_FRAME_ATTACH && early) {
+		early = false;
+		return &attach;
+	}
 	for (;;) {
 		while (foe.read != foe.in) {
 			union foe_frame *f = &foe.inbox[foe.read++ % FOE_INBOX];
@@ -168,6 +177,10 @@ static inline union foe_frame *hear_frame(uint32_t type)
 			if (f->head.type == type &&
 			    (type == KVX_FRAME_ATTACH || le32toh(f->id.id) == the_id))
 				return f;
+			if (f->head.type == KVX_FRAME_ATTACH) {
+				attach = *f;
+				early = true;
+			}
 			if (f->head.type == KVX_FRAME_QUIESCE)
 				say_quiesced(f->quiesce.id);
 		}
