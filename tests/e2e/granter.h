@@ -133,11 +133,13 @@ static inline void come(void)
 	foe_hello(false);
 	foe.seq = foe.acked;
 	foe.ack = before.ack;
-	/* What has come and was not looked at does not come again. */
+	foe_go_on();
+	/* What had come and was not looked at does not come again: it is before what has since. */
+	while (foe.read != foe.in)
+		before.inbox[before.in++ % FOE_INBOX] = foe.inbox[foe.read++ % FOE_INBOX];
 	memcpy(foe.inbox, before.inbox, sizeof(foe.inbox));
 	foe.in = before.in;
 	foe.read = before.read;
-	foe_go_on();
 	if (!foe_pd)
 		make_keys();
 }

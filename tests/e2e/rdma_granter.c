@@ -544,6 +544,7 @@ static void take_it_away(void)
 	let_go("keys at last", NULL, NULL, 0);
 	/* Nobody waits for them any more. */
 	answer(NULL);
+	await("had");
 	no_keys_any_more();
 	mark("leaving");
 	await("left");
@@ -615,6 +616,7 @@ static void lose_it(void)
 
 	clear();
 	import_it("no keys", false, 0, 0);
+	mark("had");
 	await("leaving");
 	reads = begin(false, 0);
 	OK(kvx_forget(victim.agent, WORKER));
