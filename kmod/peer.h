@@ -353,6 +353,7 @@ enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *ra
 enum kvxfer_refusal kvx_peer_rail_proven(struct kvx_rail *rail);
 void kvx_peer_rail_ready(struct kvx_rail *rail, const char *name);
 void kvx_peer_rail_ending(struct kvx_rail *rail);
+void kvx_peer_rail_stopped(struct kvx_rail *rail);
 void kvx_peer_rail_ended(struct kvx_rail *rail);
 int kvx_peer_receive(struct kvx_rail *rail, const void *frame);
 void kvx_peer_acked(struct kvx_peer *peer, u64 ack);

@@ -295,22 +295,42 @@ static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 }
 
 /**
- * kvx_peer_rail_ended() - a rail is over: nothing of it is on its way any more
- * @rail: the rail
+ * kvx_peer_rail_stopped() - nothing of a rail is on its way any more
+ * @rail: the rail, which is ending
+ *
+ * Context: process, may sleep.
+ */
+void kvx_peer_rail_stopped(struct kvx_rail *rail)
+{
+	struct kvx_peer *peer = rail->peer;
+	struct kvx_msg *quiesced = NULL;
+
+	spin_lock(&peer->lock);
+	rail->stopped = true;
+	swap(quiesced, rail->quiesced);
+	__kvx_peer_choose_tx(peer);
+	spin_unlock(&peer->lock);
+	if (quiesced)
+		kvx_peer_send(peer, quiesced);
+	kvx_fence_ask(rail);
+	kvx_peer_pump(peer);
+	kvx_flows_kick(peer);
+}
+
+/**
+ * kvx_peer_rail_ended() - a rail is over: nobody knows of it any more
+ * @rail: the rail, of which kvx_peer_rail_stopped() has been told
  *
  * Context: process, may sleep.
  */
 void kvx_peer_rail_ended(struct kvx_rail *rail)
 {
 	struct kvx_peer *peer = rail->peer;
-	struct kvx_msg *quiesced = NULL;
 	bool gone, again, last;
 
 	spin_lock(&peer->lock);
 	list_del_init(&rail->link);
-	swap(quiesced, rail->quiesced);
 	__kvx_peer_back_off(peer, rail);
-	__kvx_peer_choose_tx(peer);
 	last = rail->was_ready && !peer->nr_ready;
 	if (!peer->nr_ready) {
 		peer->error = rail->error;
@@ -324,9 +344,6 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 	spin_unlock(&peer->lock);
 	pr_debug("node %016llx: a connection is over: %d, refusal %d\n", peer->boot_id,
 		 rail->error, rail->refusal);
-	if (quiesced)
-		kvx_peer_send(peer, quiesced);
-	kvx_fence_ask(rail);
 	kvx_tell_rail(peer, rail->id, KVXFER_NL_EVENT_DOWN);
 	if (last)
 		kvx_tell_peer(peer, KVXFER_NL_EVENT_DOWN);
@@ -334,8 +351,6 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 		kvx_peer_probed(peer, &rail->dst, rail->met);
 	if (gone)
 		kvx_peer_give_up(peer, -ESTALE);
-	kvx_peer_pump(peer);
-	kvx_flows_kick(peer);
 	wake_up_all(&peer->wait);
 }
 

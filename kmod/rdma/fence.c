@@ -56,7 +56,7 @@ static void kvx_fences_retire(struct kvx_peer *peer)
 
 /**
  * kvx_fence_ask() - have the other node say when a rail is over
- * @rail: one that has ended here
+ * @rail: one that has stopped here
  *
  * Context: process, may sleep.
  */
@@ -107,7 +107,7 @@ bool kvx_fence_asked(struct kvx_peer *peer, const void *frame)
 	spin_lock(&peer->lock);
 	list_for_each_entry(rail, &peer->rails, link) {
 		if (rail->nonce != le64_to_cpu(ask->nonce) ||
-		    rail->active == le32_to_cpu(ask->asked))
+		    rail->active == le32_to_cpu(ask->asked) || rail->stopped)
 			continue;
 		/* Its end answers. */
 		swap(rail->quiesced, msg);

@@ -255,14 +255,13 @@ static bool kvx_lane_is_idle(struct kvx_lane *lane)
 }
 
 /**
- * kvx_lane_free() - a lane has come to its end
- * @link: its queue pair, which is no more: nothing is on its way
+ * kvx_lane_give_back() - what a lane has not done is to go another way
+ * @lane: of a queue pair that does nothing any more; nobody claims it
  *
  * Context: process, may sleep.
  */
-void kvx_lane_free(struct kvx_link *link)
+void kvx_lane_give_back(struct kvx_lane *lane)
 {
-	struct kvx_lane *lane = link->lane;
 	struct kvx_request *slot;
 	LIST_HEAD(redo);
 	bool ok;
@@ -274,11 +273,21 @@ void kvx_lane_free(struct kvx_link *link)
 		ok = kvx_request_redo(slot, &redo);
 		/* What was written may be on its way there still. */
 		if (lane->way == KVX_WAY_WRITE)
-			kvx_flow_fence(slot->flow, kvx_fence_rail(link->rail));
+			kvx_flow_fence(slot->flow, kvx_fence_rail(lane->link->rail));
 		kvx_flow_retire(slot->flow, 1, 0, &redo, ok ? 0 : ENOMEM, 0);
 	}
+}
+
+/**
+ * kvx_lane_free() - a lane has come to its end
+ * @link: its queue pair, which is no more; what was posted on it has been given back
+ *
+ * Context: process.
+ */
+void kvx_lane_free(struct kvx_link *link)
+{
+	kvfree(link->lane);
 	link->lane = NULL;
-	kvfree(lane);
 }
 
 /**

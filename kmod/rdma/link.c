@@ -600,15 +600,15 @@ int kvx_link_accept(struct kvx_link *link, struct rdma_cm_id *id,
 }
 
 /**
- * kvx_link_end() - end it, wherever it is
+ * kvx_link_stop() - have it do nothing any more, wherever it is
  * @link: the link, which nobody else ends
  *
- * When this returns the device does nothing for it any more, and everything that was posted has
- * been told.
+ * When this returns nothing that was posted is on its way, everything of it has been told, and
+ * nothing that the other sends by it is placed.
  *
  * Context: process, may sleep.
  */
-void kvx_link_end(struct kvx_link *link)
+void kvx_link_stop(struct kvx_link *link)
 {
 	struct rdma_cm_id *id = link->id;
 
@@ -625,7 +625,22 @@ void kvx_link_end(struct kvx_link *link)
 		rdma_disconnect(id);
 		ib_drain_qp(id->qp);
 	}
+}
+
+/**
+ * kvx_link_end() - have it go
+ * @link: what kvx_link_stop() has stopped
+ *
+ * A device may take its time: soft-RoCE has frames that it has handed to a network interface hold
+ * their queue pair, and one that is set down may hold those.
+ *
+ * Context: process, may sleep.
+ */
+void kvx_link_end(struct kvx_link *link)
+{
+	if (!link->id)
+		return;
 	kvx_link_unmake(link);
-	rdma_destroy_id(id);
+	rdma_destroy_id(link->id);
 	link->id = NULL;
 }

@@ -67,6 +67,7 @@ void kvx_link_init(struct kvx_link *link, struct kvx_rail *rail, u32 index);
 int kvx_link_connect(struct kvx_link *link);
 int kvx_link_accept(struct kvx_link *link, struct rdma_cm_id *id,
 		    const struct rdma_conn_param *asked);
+void kvx_link_stop(struct kvx_link *link);
 void kvx_link_end(struct kvx_link *link);
 int kvx_link_send(struct kvx_link *link, struct ib_cqe *cqe, u64 dma, u32 bytes);
 void kvx_link_failed(struct kvx_link *link, enum ib_wc_status status);

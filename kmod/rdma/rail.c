@@ -578,6 +578,13 @@ static void kvx_rail_end(struct kvx_rail *rail)
 	if (cancel_delayed_work_sync(&rail->timer))
 		kvx_rail_put(rail);
 	for (i = rail->nr_lanes + 1; i-- > 0;)
+		kvx_link_stop(&rail->links[i]);
+	for (i = 1; i <= rail->nr_lanes; i++)
+		if (rail->links[i].lane)
+			kvx_lane_give_back(rail->links[i].lane);
+	/* What was lost goes by others now: it does not wait for the device. */
+	kvx_peer_rail_stopped(rail);
+	for (i = rail->nr_lanes + 1; i-- > 0;)
 		kvx_link_end(&rail->links[i]);
 	kvx_stranger_del(rail);
 	kvx_peer_rail_ended(rail);

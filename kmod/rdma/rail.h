@@ -84,7 +84,9 @@ enum kvx_rail_state {
  * @fence_link: in its peer's list of them; under the peer's flow lock, as is the next
  * @fence_quiet: the other has said that it is over
  * @quiesce: by which the other will be asked whether it is over
- * @quiesced: the answer, if the other wants to know when it is over; under the peer's lock
+ * @quiesced: the answer, if the other wants to know when it is over; under the peer's lock, as is
+ * the next
+ * @stopped: nothing of it is on its way any more
  * @links: the control link, then the lanes
  */
 struct kvx_rail {
@@ -142,6 +144,7 @@ struct kvx_rail {
 	bool fence_quiet;
 	struct kvx_msg *quiesce;
 	struct kvx_msg *quiesced;
+	bool stopped;
 	struct kvx_link links[1 + KVX_LANES_MAX];
 };
 
@@ -179,6 +182,7 @@ void kvx_stranger_del(struct kvx_rail *rail);
 int kvx_lane_make(struct kvx_link *link);
 bool kvx_lane_writes(const struct kvx_link *link);
 bool kvx_lane_flushed(struct kvx_rail *rail, u32 index, u32 token);
+void kvx_lane_give_back(struct kvx_lane *lane);
 void kvx_lane_free(struct kvx_link *link);
 
 extern struct ib_client kvx_ib_client;

@@ -361,7 +361,8 @@ static void set_address(int wire, bool there_is)
 
 /*
  * Or sets the second wire down. A device of rxe that had to say something meanwhile connects with
- * nobody any more, until it is made anew.
+ * nobody any more, until it is made anew. What the wire held when it was set down holds queue pairs
+ * of the device, so that this cannot go before the wire is set up again.
  */
 static void set_down(const char *type, bool down)
 {
@@ -370,8 +371,8 @@ static void set_down(const char *type, bool down)
 	if (down) {
 		shell("ip link set dev %s down", nic);
 	} else {
-		shell("rdma link delete kvx1");
 		shell("ip link set dev %s up", nic);
+		shell("rdma link delete kvx1");
 		shell("rdma link add kvx1 type %s netdev %s", type, nic);
 	}
 }

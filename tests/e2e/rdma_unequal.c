@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Two nodes with two wires of which one is slow: each gets of a transfer what it gets done, and the
- * slow one its half again when it is slow no more.
+ * slow one its half again when it is slow no more. One that as good as stands still is left, and
+ * who waits for a transfer does not wait for it.
  * Labs: debian-6.1 debian-6.12
  * Nodes: 2
  * Time: 300
@@ -36,19 +37,27 @@ static struct parts parts(bool write)
 		       (struct parts){ fast.read_bytes, slow.read_bytes };
 }
 
-/* Move all; which part goes by which rail? */
-static struct parts move(bool write)
+/* By which rails? */
+static uint32_t move_all(bool write)
 {
 	const struct kvx_handle src = write ? mine.handle : theirs;
 	const struct kvx_handle dst = write ? theirs : mine.handle;
 	struct kvx_xfer_opts opts = KVX_XFER_OPTS_INIT;
 	struct kvx_result result = KVX_RESULT_INIT;
-	const struct parts before = parts(write);
-	struct parts part;
 
 	opts.deadline_ns = 100000000000;
 	OK(kvx_xfer_exec(mine.agent, src, ids, MOVED, dst, ids, MOVED, &opts, &result));
 	CHECK_EQ(result.state, KVX_XFER_DONE);
+	return result.rails;
+}
+
+/* Which part goes by which rail? */
+static struct parts move(bool write)
+{
+	const struct parts before = parts(write);
+	struct parts part;
+
+	move_all(write);
 	part = parts(write);
 	part.fast -= before.fast;
 	part.slow -= before.slow;
@@ -58,25 +67,11 @@ static struct parts move(bool write)
 	return part;
 }
 
-/* What is sent by the second wire from now on. */
-static void slow_down(bool slow)
-{
-	const char *nic = getenv("KVX_LAB_NIC2");
-
-	meet();
-	if (slow)
-		shell("tc qdisc replace dev %s root tbf rate 4mbit burst 16k limit 4m", nic);
-	else
-		shell("tc qdisc del dev %s root", nic);
-	meet();
-}
-
-TEST(each_rail_gets_what_it_gets_done)
+static void begin(void)
 {
 	struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
 	struct kvx_agent *agent = open_agent();
 	uint64_t boot_id = query(agent).boot_id;
-	struct parts part;
 
 	config.page_size = 256;
 	config.inner_dim = 64;
@@ -92,24 +87,89 @@ TEST(each_rail_gets_what_it_gets_done)
 	} else {
 		hear(&other_boot_id, sizeof(other_boot_id));
 		theirs = take(agent);
-		/* Until both are there. */
-		while (!move(false).slow)
-			sched_yield();
 	}
-	slow_down(true);
+}
+
+static void end(void)
+{
+	struct kvx_agent *agent = mine.agent;
+
+	meet();
+	drop_side(&mine);
+	close_and_settle(agent);
+	rdma_down();
+	/* Not before: what comes while it is taken away is dropped. */
+	shell("tc qdisc del dev %s root || :", getenv("KVX_LAB_NIC2"));
+}
+
+/* Until both are there. */
+static void go_by_both(void)
+{
+	while (node() == 1 && move_all(false) != 3)
+		sched_yield();
+	meet();
+}
+
+/*
+ * What this node sends by the second wire goes at this rate from now on. Nothing of it is dropped:
+ * a device of rxe that has what it says to connect dropped connects with nobody any more.
+ */
+static void limit(const char *rate)
+{
+	shell("tc qdisc replace dev %s root tbf rate %s burst 64k limit 256m",
+	      getenv("KVX_LAB_NIC2"), rate);
+	/* What waits is looked at when something comes. */
+	shell("busybox ping -c 1 -W 1 10.78.0.%d >/dev/null || :", 3 - node());
+}
+
+TEST(each_rail_gets_what_it_gets_done)
+{
+	struct parts part;
+
+	begin();
+	go_by_both();
+	limit("4mbit");
+	meet();
 	for (int way = 0; node() == 1 && way < 2; way++) {
 		part = move(way);
 		CHECK(part.slow);
 		CHECK(part.fast > 2 * part.slow);
 	}
-	slow_down(false);
+	meet();
+	limit("10gbit");
+	meet();
 	for (int way = 0; node() == 1 && way < 2; way++) {
 		part = move(way);
 		CHECK(part.fast > BYTES / 8);
 		CHECK(part.slow > BYTES / 8);
 	}
-	meet();
-	drop_side(&mine);
-	close_and_settle(agent);
-	rdma_down();
+	end();
+}
+
+/*
+ * soft-RoCE has frames hold their queue pair until they have been sent: so that cannot go as long
+ * as the wire does not take them.
+ */
+TEST(who_waits_for_a_transfer_does_not_wait_for_a_wire_that_stands_still)
+{
+	be_hasty(true);
+	begin();
+	for (int holder = 1; holder <= 2; holder++) {
+		for (int way = 0; way < 2; way++) {
+			go_by_both();
+			if (node() == holder)
+				limit("1kbit");
+			meet();
+			if (node() == 1)
+				move_all(way);
+			meet();
+			if (node() == holder) {
+				shell("rdma res show qp link kvx1 | grep -q 'type RC'");
+				limit("10gbit");
+			}
+			meet();
+		}
+	}
+	end();
+	be_hasty(false);
 }

@@ -131,8 +131,16 @@ static inline const char *rdma_type(int i)
 	return i == 1 && uml ? "siw" : NULL;
 }
 
+static inline void delete_device(int wire)
+{
+	shell("[ ! -e /sys/class/infiniband/kvx%d ] || rdma link delete kvx%d", wire, wire);
+}
+
 static inline void rdma_up(const char *type)
 {
+	/* What a test before, that failed, has left. */
+	delete_device(0);
+	delete_device(1);
 	if (strncmp(getenv("LAB"), "uml", 3))
 		shell("modprobe rdma_%s", type);
 	shell("rdma link add kvx0 type %s netdev %s", type, getenv("KVX_LAB_NIC"));
@@ -162,8 +170,8 @@ static inline void rdma_down(void)
 {
 	meet();
 	spread_memory(false);
-	shell("rdma link delete kvx0");
-	shell("[ ! -e /sys/class/infiniband/kvx1 ] || rdma link delete kvx1");
+	delete_device(0);
+	delete_device(1);
 	meet();
 }
 
