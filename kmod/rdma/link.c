@@ -610,6 +610,7 @@ int kvx_link_accept(struct kvx_link *link, struct rdma_cm_id *id,
  */
 void kvx_link_stop(struct kvx_link *link)
 {
+	struct ib_qp_attr attr = { .qp_state = IB_QPS_ERR };
 	struct rdma_cm_id *id = link->id;
 
 	if (!id)
@@ -623,7 +624,11 @@ void kvx_link_stop(struct kvx_link *link)
 	/* Who was asked may send before it is told that the other knows. */
 	if (id->qp && (link->up || !link->rail->active)) {
 		rdma_disconnect(id);
-		ib_drain_qp(id->qp);
+		/* A device that has failed may not be drained: then only its end stops it. */
+		if (ib_modify_qp(id->qp, &attr, IB_QP_STATE))
+			rdma_destroy_qp(id);
+		else
+			ib_drain_qp(id->qp);
 	}
 }
 
