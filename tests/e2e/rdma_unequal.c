@@ -114,7 +114,7 @@ static void go_by_both(void)
  * What this node sends by the second wire goes at this rate from now on. Nothing of it is dropped:
  * a device of rxe that has what it says to connect dropped connects with nobody any more.
  */
-static void limit(const char *rate)
+static void send_at(const char *rate)
 {
 	shell("tc qdisc replace dev %s root tbf rate %s burst 64k limit 256m",
 	      getenv("KVX_LAB_NIC2"), rate);
@@ -128,7 +128,7 @@ TEST(each_rail_gets_what_it_gets_done)
 
 	begin();
 	go_by_both();
-	limit("4mbit");
+	send_at("4mbit");
 	meet();
 	for (int way = 0; node() == 1 && way < 2; way++) {
 		part = move(way);
@@ -136,7 +136,7 @@ TEST(each_rail_gets_what_it_gets_done)
 		CHECK(part.fast > 2 * part.slow);
 	}
 	meet();
-	limit("10gbit");
+	send_at("10gbit");
 	meet();
 	for (int way = 0; node() == 1 && way < 2; way++) {
 		part = move(way);
@@ -158,14 +158,14 @@ TEST(who_waits_for_a_transfer_does_not_wait_for_a_wire_that_stands_still)
 		for (int way = 0; way < 2; way++) {
 			go_by_both();
 			if (node() == holder)
-				limit("1kbit");
+				send_at("1kbit");
 			meet();
 			if (node() == 1)
 				move_all(way);
 			meet();
 			if (node() == holder) {
 				shell("rdma res show qp link kvx1 | grep -q 'type RC'");
-				limit("10gbit");
+				send_at("10gbit");
 			}
 			meet();
 		}
