@@ -392,14 +392,20 @@ static int kvx_link_setup(struct kvx_link *link, struct rdma_cm_id *id)
 	return err;
 }
 
-/* What kvx_link_setup() made, whether or not it came to its end. Nobody posts. */
-static void kvx_link_unmake(struct kvx_link *link)
+/* From then on nothing is told of it any more. */
+static void kvx_link_silence(struct kvx_link *link)
 {
 	if (link->id->qp)
 		rdma_destroy_qp(link->id);
 	if (link->cq)
 		ib_free_cq(link->cq);
 	link->cq = NULL;
+}
+
+/* What kvx_link_setup() made, whether or not it came to its end. Nobody posts. */
+static void kvx_link_unmake(struct kvx_link *link)
+{
+	kvx_link_silence(link);
 	if (link->lane)
 		kvx_lane_free(link);
 	kvx_recvs_free(link);
@@ -626,7 +632,7 @@ void kvx_link_stop(struct kvx_link *link)
 		rdma_disconnect(id);
 		/* A device that has failed may not be drained: then only its end stops it. */
 		if (ib_modify_qp(id->qp, &attr, IB_QP_STATE))
-			rdma_destroy_qp(id);
+			kvx_link_silence(link);
 		else
 			ib_drain_qp(id->qp);
 	}

@@ -99,7 +99,7 @@ static void end(void)
 	close_and_settle(agent);
 	rdma_down();
 	/* Not before: what comes while it is taken away is dropped. */
-	shell("tc qdisc del dev %s root || :", getenv("KVX_LAB_NIC2"));
+	shell("tc qdisc del dev %s root", getenv("KVX_LAB_NIC2"));
 }
 
 /* Until both are there. */

@@ -170,7 +170,7 @@ static inline void rdma_down(void)
 {
 	meet();
 	spread_memory(false);
-	delete_device(0);
+	shell("rdma link delete kvx0");
 	delete_device(1);
 	meet();
 }
