@@ -33,6 +33,9 @@ struct kvx_rail;
 #define KVX_BACKOFF_MIN_MS	100
 #define KVX_BACKOFF_MAX_MS	5000
 
+/* How often in a row a port of our own that is taken is nothing to speak of. */
+#define KVX_PORTS_TAKEN_MAX	16
+
 /**
  * kvx_backoff_ms() - how long until an address is tried again
  * @attempts: how often in a row that came to nothing
@@ -111,6 +114,7 @@ struct kvx_msg {
  * @net: in which network namespace, without a reference: it is gone before that is
  * @rail: what is there, or is being made; without a reference, under the peer's lock
  * @attempts: how often in a row that came to nothing
+ * @port_taken: how often in a row nobody was asked, see &struct kvx_rail
  * @error: why, the last time
  * @refusal: why, if the other said so
  * @next: when it may be tried again, in jiffies
@@ -125,6 +129,7 @@ struct kvx_address {
 	struct kvx_net *net;
 	struct kvx_rail *rail;
 	u32 attempts;
+	u32 port_taken;
 	int error;
 	u32 refusal;
 	unsigned long next;

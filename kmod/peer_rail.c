@@ -267,21 +267,27 @@ bool kvx_peer_is_lost(struct kvx_peer *peer)
 	return lost;
 }
 
-/* When is its address to be tried again? */
-static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
+/* When is its address to be tried again? Returns false when it has not been tried. */
+static bool __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 {
 	struct kvx_address *address;
 
 	lockdep_assert_held(&peer->lock);
 	/* Of a stranger nothing is learned of the peer. */
 	if (!kvx_rail_is_known(rail))
-		return;
+		return true;
 	for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
 		if (address->rail == rail)
 			address->rail = NULL;
 	address = __kvx_peer_address(peer, rail->net, &rail->dst);
 	if (!address)
-		return;
+		return true;
+	address->next = jiffies;
+	if (READ_ONCE(rail->port_taken) && address->port_taken < KVX_PORTS_TAKEN_MAX) {
+		address->port_taken++;
+		return false;
+	}
+	address->port_taken = 0;
 	address->error = rail->error;
 	address->refusal = rail->refusal;
 	address->bytes[0] += atomic64_read(&rail->bytes[0]);
@@ -290,8 +296,8 @@ static void __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 	if (!rail->was_ready && rail->refusal != KVXFER_REFUSAL_YOURS &&
 	    rail->refusal != KVXFER_REFUSAL_BUSY)
 		address->attempts++;
-	address->next = jiffies + msecs_to_jiffies(kvx_backoff_ms(address->attempts,
-								  get_random_u32()));
+	address->next += msecs_to_jiffies(kvx_backoff_ms(address->attempts, get_random_u32()));
+	return true;
 }
 
 /**
@@ -326,13 +332,13 @@ void kvx_peer_rail_stopped(struct kvx_rail *rail)
 void kvx_peer_rail_ended(struct kvx_rail *rail)
 {
 	struct kvx_peer *peer = rail->peer;
-	bool gone, again, last;
+	bool gone, again, last, tried;
 
 	spin_lock(&peer->lock);
 	list_del_init(&rail->link);
-	__kvx_peer_back_off(peer, rail);
+	tried = __kvx_peer_back_off(peer, rail);
 	last = rail->was_ready && !peer->nr_ready;
-	if (!peer->nr_ready) {
+	if (tried && !peer->nr_ready) {
 		peer->error = rail->error;
 		peer->refusal = rail->refusal;
 	}
@@ -344,10 +350,11 @@ void kvx_peer_rail_ended(struct kvx_rail *rail)
 	spin_unlock(&peer->lock);
 	pr_debug("node %016llx: a connection is over: %d, refusal %d\n", peer->boot_id,
 		 rail->error, rail->refusal);
-	kvx_tell_rail(peer, rail->id, KVXFER_NL_EVENT_DOWN);
+	if (tried)
+		kvx_tell_rail(peer, rail->id, KVXFER_NL_EVENT_DOWN);
 	if (last)
 		kvx_tell_peer(peer, KVXFER_NL_EVENT_DOWN);
-	if (peer->probe)
+	if (peer->probe && tried)
 		kvx_peer_probed(peer, &rail->dst, rail->met);
 	if (gone)
 		kvx_peer_give_up(peer, -ESTALE);

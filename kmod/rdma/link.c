@@ -426,9 +426,13 @@ static int kvx_link_ask(struct kvx_link *link)
 		.retry_count = KVX_RETRIES,
 		.rnr_retry_count = KVX_RETRIES,
 	};
+	int err;
 
 	kvx_link_greet(link, &greeting);
-	return rdma_connect_locked(link->id, &param);
+	err = rdma_connect_locked(link->id, &param);
+	if (link->dev->iwarp && (err == -EADDRINUSE || err == -EADDRNOTAVAIL))
+		WRITE_ONCE(link->rail->port_taken, true);
+	return err;
 }
 
 /* Who was asked has answered: is it who was meant? */

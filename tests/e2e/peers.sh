@@ -412,8 +412,35 @@ it_is_the_same_by_iwarp()
 	meet
 	begin_anew
 	meet
+	! first || a_port_that_a_socket_has_is_nobodys_trouble
+	meet
 	rdma link delete kvx0
 	meet
+}
+
+# By iWARP a connection's own port is a socket's, and the connection manager does not know what others have.
+a_port_that_a_socket_has_is_nobodys_trouble()
+{
+	local range bound=/run/lab/peers.bound round
+	range=$(cat /proc/sys/net/ipv4/ip_local_port_range)
+	echo 41000 41255 >/proc/sys/net/ipv4/ip_local_port_range
+	perl -MSocket -MErrno -e 'my @held;
+		for my $i (0..23) {
+			socket($held[$i], PF_INET, SOCK_STREAM, 0) or die $!;
+			bind($held[$i], sockaddr_in(41000 + 10 * $i, inet_aton("10.77.0.1"))) or
+				$!{EADDRINUSE} or die $!;
+		}
+		open(my $file, ">", $ARGV[0]) or die;
+		close($file);
+		sleep' "$bound" &
+	by_and_by [ -e "$bound" ]
+	for round in {1..12}; do
+		says 'node2: connected, 1 of 1 rails ready' 0 "$kvxfer" peer connect 10.77.0.2
+		"$kvxfer" peer disconnect node2
+		nothing_is_connected
+	done
+	kill $!
+	echo "$range" >/proc/sys/net/ipv4/ip_local_port_range
 }
 
 two_rails_are_one_peer()
