@@ -75,6 +75,42 @@ a_line_that_says_warning_fails_the_run()
 	fails_with 'the kernel complained' uml -- bash -c 'echo "WARNING: CPU: 0 PID: 1 at x.c:1" >/dev/kmsg'
 }
 
+# warns AT CALLER [MORE]: a report of a warning, as a kernel would have written it
+warns()
+{
+	cat <<-END
+	------------[ cut here ]------------
+	WARNING: CPU: 0 PID: 82 at drivers/x.c:1019 $1+0x103/0x1c0 [x]
+	Call Trace:
+	 ib_mad_post_receive_mads+0x1c5/0x380 [ib_core]
+	 ib_mad_recv_done+0x3d7/0xbf0 [ib_core]
+	 $2+0x4b/0xb0 [ib_core]
+	${3:-RIP: 0}
+	---[ end trace 0000000000000000 ]---
+	END
+}
+
+what_a_kernel_itself_does_wrong_is_no_failure_and_all_else_is()
+{
+	local log=$build/lab/log.$$ allowed
+	allowed=$(warns rxe_post_recv __ib_process_cq)
+	expect_exit 0 "$run" uml -- bash -c "while read -r line; do echo \"\$line\" >/dev/kmsg; done <<<'$allowed'"
+	trap 'rm -rf "$log"' EXIT
+	mkdir -p "$log"
+	scans()
+	{
+		cat >"$log/console.1"
+		expect_exit "$1" "$lab_dir/scan-log" x "$log" 1 2>/dev/null
+	}
+	scans 0 <<<"$allowed"
+	scans 1 < <(warns kvx_link_end __ib_process_cq)
+	scans 1 < <(warns rxe_post_recv kvx_link_end)
+	scans 1 < <(warns rxe_post_recv __ib_process_cq 'BUG: KASAN: slab-use-after-free')
+	scans 1 < <(echo "$allowed"; warns kvx_link_end __ib_process_cq; echo "$allowed")
+	scans 1 < <(head -n 6 <<<"$allowed" | grep -v ib_mad_recv_done)
+	scans 1 < <(echo "$allowed"; echo 'Call Trace:')
+}
+
 a_module_that_cannot_go_fails_the_run()
 {
 	fails_with 'something still uses it' uml -- bash -c 'exec 5<>/dev/kvxfer; setsid tail -f /dev/null &'
@@ -159,5 +195,6 @@ ktap exit_status_and_output_come_back parameters_reach_the_module nothing_reache
 	two_nodes_are_labelled_and_both_count a_hang_is_ended_and_says_where the_planted_module_builds \
 	a_kernel_that_hangs_is_ended_and_says_where \
 	a_kernel_that_dies_is_a_failure_with_its_last_words a_line_that_says_warning_fails_the_run \
+	what_a_kernel_itself_does_wrong_is_no_failure_and_all_else_is \
 	a_module_that_cannot_go_fails_the_run every_planted_fault_is_found \
 	two_runs_at_once_do_not_disturb_each_other uml_needs_no_privilege an_unfinished_cache_entry_is_made_anew
