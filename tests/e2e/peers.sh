@@ -421,7 +421,7 @@ it_is_the_same_by_iwarp()
 # By iWARP a connection's own port is a socket's, and the connection manager does not know what others have.
 a_port_that_a_socket_has_is_nobodys_trouble()
 {
-	local range bound=/run/lab/peers.bound round
+	local range bound=/run/lab/peers.bound
 	range=$(cat /proc/sys/net/ipv4/ip_local_port_range)
 	echo 41000 41255 >/proc/sys/net/ipv4/ip_local_port_range
 	perl -MSocket -MErrno -e 'my @held;
@@ -434,7 +434,7 @@ a_port_that_a_socket_has_is_nobodys_trouble()
 		close($file);
 		sleep' "$bound" &
 	by_and_by [ -e "$bound" ]
-	for round in {1..12}; do
+	for _ in {1..12}; do
 		says 'node2: connected, 1 of 1 rails ready' 0 "$kvxfer" peer connect 10.77.0.2
 		"$kvxfer" peer disconnect node2
 		nothing_is_connected
