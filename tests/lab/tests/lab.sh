@@ -95,7 +95,7 @@ what_a_kernel_itself_does_wrong_is_no_failure_and_all_else_is()
 	local log=$build/lab/log.$$ allowed
 	allowed=$(warns rxe_post_recv __ib_process_cq)
 	expect_exit 0 "$run" uml -- bash -c "while read -r line; do echo \"\$line\" >/dev/kmsg; done <<<'$allowed'"
-	trap 'rm -rf "$log"' EXIT
+	trap 'rm -rf "$build/lab/log.$$"' EXIT
 	mkdir -p "$log"
 	scans()
 	{
