@@ -10,7 +10,8 @@
  * first node has our terminal, the other is silent, and all ends when the first does.
  *
  * With -d: when a file crash.N comes to be in DIR, node N is killed, as if its plug were pulled,
- * the file is removed, and the node is started anew. What was on the wires to it is lost.
+ * the file is removed, and the node is started anew. What was on the wires to it is lost. A node
+ * that ends has left its exit.N there; one that has not is dead, and the other would wait for it.
  *
  * Exit status: 0 when all nodes ended with 0, 124 when the time was up, 1 otherwise. All nodes are
  * ended when the time is up, or when we are.
@@ -218,6 +219,14 @@ static void cut_wires(int n)
 		close(wires[w][n]);
 }
 
+static bool has_died(int n)
+{
+	char path[4096];
+
+	snprintf(path, sizeof(path), "%s/exit.%d", dir ?: "", n + 1);
+	return dir && access(path, F_OK);
+}
+
 static int pump_all(double deadline)
 {
 	int open = nr_nodes;
@@ -237,6 +246,8 @@ static int pump_all(double deadline)
 			if (pfds[i].revents && !pump(&nodes[i])) {
 				cut_wires(i);
 				open--;
+				if (has_died(i))
+					return 1;
 			}
 		if (pfds[nr_nodes].revents)
 			crash_some();

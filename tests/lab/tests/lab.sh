@@ -61,6 +61,17 @@ a_kernel_that_dies_is_a_failure_with_its_last_words()
 	grep -q 'sysrq triggered crash' <<<"$out"
 }
 
+a_node_that_dies_is_not_waited_for_by_the_other()
+{
+	local out
+	# Had the time come to its end it were 124.
+	# shellcheck disable=SC2016 # the node knows which it is
+	out=$(expect_exit 1 "$run" uml -n 2 -t 100 -- \
+		bash -c '[ $NODE = 1 ] || echo c >/proc/sysrq-trigger; sleep 1000' 2>&1)
+	grep -q 'node 2 died or hung' <<<"$out"
+	grep -q 'sysrq triggered crash' <<<"$out"
+}
+
 # fails_with TEXT RUN-ARG...
 fails_with()
 {
@@ -194,7 +205,8 @@ an_unfinished_cache_entry_is_made_anew()
 ktap exit_status_and_output_come_back parameters_reach_the_module nothing_reaches_this_machine \
 	two_nodes_are_labelled_and_both_count a_hang_is_ended_and_says_where the_planted_module_builds \
 	a_kernel_that_hangs_is_ended_and_says_where \
-	a_kernel_that_dies_is_a_failure_with_its_last_words a_line_that_says_warning_fails_the_run \
+	a_kernel_that_dies_is_a_failure_with_its_last_words a_node_that_dies_is_not_waited_for_by_the_other \
+	a_line_that_says_warning_fails_the_run \
 	what_a_kernel_itself_does_wrong_is_no_failure_and_all_else_is \
 	a_module_that_cannot_go_fails_the_run every_planted_fault_is_found \
 	two_runs_at_once_do_not_disturb_each_other uml_needs_no_privilege an_unfinished_cache_entry_is_made_anew
