@@ -114,7 +114,7 @@ struct kvx_msg {
  * @net: in which network namespace, without a reference: it is gone before that is
  * @rail: what is there, or is being made; without a reference, under the peer's lock
  * @attempts: how often in a row that came to nothing
- * @port_taken: how often in a row nobody was asked, see &struct kvx_rail
+ * @port_taken: how often in a row nobody was asked, as a port of our own was taken
  * @error: why, the last time
  * @refusal: why, if the other said so
  * @next: when it may be tried again, in jiffies

@@ -283,7 +283,8 @@ static bool __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 	if (!address)
 		return true;
 	address->next = jiffies;
-	if (READ_ONCE(rail->port_taken) && address->port_taken < KVX_PORTS_TAKEN_MAX) {
+	/* By iWARP, see kvx_link_ask(): nobody was asked, and another port will be chosen. */
+	if (rail->error == -EADDRINUSE && address->port_taken < KVX_PORTS_TAKEN_MAX) {
 		address->port_taken++;
 		return false;
 	}

@@ -430,9 +430,11 @@ static int kvx_link_ask(struct kvx_link *link)
 
 	kvx_link_greet(link, &greeting);
 	err = rdma_connect_locked(link->id, &param);
-	if (link->dev->iwarp && (err == -EADDRINUSE || err == -EADDRNOTAVAIL))
-		WRITE_ONCE(link->rail->port_taken, true);
-	return err;
+	/*
+	 * On iWARP the port that we ask from is a socket's, and the connection manager knows only
+	 * of its own: the one it chose may be taken, or have been, between the same two ends.
+	 */
+	return link->dev->iwarp && err == -EADDRNOTAVAIL ? -EADDRINUSE : err;
 }
 
 /* Who was asked has answered: is it who was meant? */

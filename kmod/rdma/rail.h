@@ -79,8 +79,6 @@ enum kvx_rail_state {
  * @timer: what has to happen by a time
  * @next: which lane is to be filled next, for each direction; under the peer's flow lock
  * @bytes: what came and went, by &enum kvx_way
- * @port_taken: nobody was asked: on iWARP the port that we ask from is a socket's, the connection
- *	manager knows only of its own, and the one it chose was taken
  * @met: of a refusal by another node than the one that was meant: its boot id
  * @fence: its number among those that were lost with what they wrote; 0 for none
  * @fence_link: in its peer's list of them; under the peer's flow lock, as is the next
@@ -115,7 +113,6 @@ struct kvx_rail {
 	int error;
 	enum kvxfer_refusal refusal;
 	bool was_ready;
-	bool port_taken;
 	bool hello_sent;
 	bool hello_came;
 	bool keyed;
