@@ -223,8 +223,10 @@ static bool has_died(int n)
 {
 	char path[4096];
 
-	snprintf(path, sizeof(path), "%s/exit.%d", dir ?: "", n + 1);
-	return dir && access(path, F_OK);
+	if (!dir)
+		return false;
+	snprintf(path, sizeof(path), "%s/exit.%d", dir, n + 1);
+	return access(path, F_OK);
 }
 
 static int pump_all(double deadline)
