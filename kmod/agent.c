@@ -25,6 +25,7 @@
 #include "pool.h"
 #include "quota.h"
 #include "rdma/net.h"
+#include "rdma/rdma.h"
 #include "ring.h"
 #include "trace.h"
 #include "watch.h"
@@ -214,7 +215,9 @@ int kvx_agent_query(struct kvx_agent *agent, struct kvxfer_query *cmd)
 	cmd->out_features = KVXFER_FEATURE_AGENT | KVXFER_FEATURE_POOL |
 			    KVXFER_FEATURE_DMABUF | KVXFER_FEATURE_LAYOUT |
 			    KVXFER_FEATURE_XFER | KVXFER_FEATURE_GRANT | KVXFER_FEATURE_NOTE |
-			    KVXFER_FEATURE_RDMA | KVXFER_FEATURE_MSG;
+			    KVXFER_FEATURE_MSG;
+	if (kvx_has_rdma)
+		cmd->out_features |= KVXFER_FEATURE_RDMA;
 	cmd->out_boot_id = kvx_boot_id;
 	cmd->out_epoch = agent->epoch;
 	cmd->out_agent_id = agent->id;

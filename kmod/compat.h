@@ -32,7 +32,10 @@ extern const struct vm_operations_struct kvx_pool_vm_ops;
 #error "kvxfer needs a 64-bit kernel"
 #endif
 
-/* RDMA selects it, so that a kernel without it is no kernel for us. */
+/*
+ * Pools are exported and imported as dma-bufs. Drivers for graphics, cameras and RDMA select it, as
+ * does udmabuf: Debian's kernels have it in every flavour, and kernels without RDMA usually do.
+ */
 #ifndef CONFIG_DMA_SHARED_BUFFER
 #error "kvxfer needs a kernel with CONFIG_DMA_SHARED_BUFFER"
 #endif
@@ -144,12 +147,28 @@ static inline void dma_buf_vunmap_unlocked(struct dma_buf *dmabuf, struct iosys_
 }
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
-static inline unsigned long mm_get_unmapped_area(struct mm_struct *mm, struct file *file,
-						 unsigned long addr, unsigned long len,
-						 unsigned long pgoff, unsigned long flags)
+/*
+ * A free range in the address space of the current process. The kernel's function lost its argument
+ * for the address space in 6.19. Before 6.10 there is only the address space's own function.
+ */
+static inline unsigned long kvx_unmapped_area(struct file *file, unsigned long addr,
+					      unsigned long len, unsigned long pgoff,
+					      unsigned long flags)
 {
-	return mm->get_unmapped_area(file, addr, len, pgoff, flags);
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 10, 0)
+	return current->mm->get_unmapped_area(file, addr, len, pgoff, flags);
+#elif LINUX_VERSION_CODE < KERNEL_VERSION(6, 19, 0)
+	return mm_get_unmapped_area(current->mm, file, addr, len, pgoff, flags);
+#else
+	return mm_get_unmapped_area(file, addr, len, pgoff, flags);
+#endif
+}
+
+/* A file that only has the newer mmap_prepare() needs the newer name. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+static inline int vfs_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return call_mmap(file, vma);
 }
 #endif
 

@@ -389,6 +389,10 @@ static int kvx_do_peer_connect(struct sk_buff *skb, struct genl_info *info)
 	struct kvx_peer *peer;
 	int err = 0;
 
+	if (!kvx_has_rdma) {
+		NL_SET_ERR_MSG(info->extack, "this kernel has no RDMA (CONFIG_INFINIBAND)");
+		return -EOPNOTSUPP;
+	}
 	if (addressed)
 		err = kvx_addr_meant(info, &addr);
 	if (err)

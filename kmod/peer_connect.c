@@ -9,6 +9,7 @@
 #include "peer.h"
 #include "rdma/address.h"
 #include "rdma/net.h"
+#include "rdma/rdma.h"
 
 /* Where a node can be reached, as a program says: user addresses of &struct kvxfer_address. */
 static int kvx_addresses_take(struct kvxfer_hdr *hdr, u64 from, u32 nr,
@@ -73,6 +74,8 @@ int kvx_peer_want_from(struct kvx_agent *agent, struct kvxfer_hdr *hdr, u64 boot
 	struct kvx_peer *peer = NULL;
 	int err;
 
+	if (!kvx_has_rdma)
+		return kvx_refuse(hdr, -EOPNOTSUPP, KVXFER_REASON_PEER_NO_RDMA, 0);
 	addresses = kcalloc(KVXFER_ADDRESSES_MAX, sizeof(*addresses), GFP_KERNEL);
 	if (!addresses)
 		return -ENOMEM;

@@ -106,7 +106,7 @@ static int kvx_pool_mmap_file(struct kvx_pool *pool, struct vm_area_struct *vma)
 		return -EINVAL;
 	vma->vm_pgoff = kvx_vma_index(vma, vma->vm_start);
 	vma_set_file(vma, pool->file);
-	return call_mmap(vma->vm_file, vma);
+	return vfs_mmap(vma->vm_file, vma);
 }
 
 /**
@@ -202,7 +202,7 @@ unsigned long kvx_pool_get_unmapped_area(struct kvx_agent *agent, struct file *f
 		pgoff &= (1UL << (KVX_POOL_MMAP_SHIFT - PAGE_SHIFT)) - 1;
 		addr = pool->file->f_op->get_unmapped_area(pool->file, addr, len, pgoff, flags);
 	} else {
-		addr = mm_get_unmapped_area(current->mm, file, addr, len, pgoff, flags);
+		addr = kvx_unmapped_area(file, addr, len, pgoff, flags);
 	}
 	if (pool)
 		kvx_pool_put_async(pool);

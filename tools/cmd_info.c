@@ -62,6 +62,7 @@ static void print_json(const struct kvx_info *info, const struct utsname *uts,
 		if (info->features & features[i].bit)
 			json_text(&js, NULL, features[i].name);
 	json_end(&js, ']');
+	json_bool(&js, "rdma", info->features & KVXFER_FEATURE_RDMA);
 	json_number(&js, "agents", info->agents);
 	json_number(&js, "agents_max", info->agents_max);
 	if (more->known)
@@ -72,6 +73,8 @@ static void print_json(const struct kvx_info *info, const struct utsname *uts,
 static void print_text(const struct kvx_info *info, const struct utsname *uts,
 		       const struct more *more)
 {
+	const bool rdma = info->features & KVXFER_FEATURE_RDMA;
+
 	printf("node       %s, Linux %s\n", uts->nodename, uts->release);
 	printf("boot id    %016" PRIx64 "\n", info->boot_id);
 	printf("module     %s, ABI %" PRIu32 "\n", info->version, info->abi_version);
@@ -80,9 +83,13 @@ static void print_text(const struct kvx_info *info, const struct utsname *uts,
 	for (size_t i = 0; i < NR_FEATURES; i++)
 		if (info->features & features[i].bit)
 			printf(" %s", features[i].name);
-	printf("\nagents     %" PRIu32 " open (this command is one), at most %" PRIu32 "\n",
+	printf("\n");
+	if (!rdma)
+		printf("RDMA       none: this kernel is built without it (CONFIG_INFINIBAND)\n");
+	printf("agents     %" PRIu32 " open (this command is one), at most %" PRIu32 "\n",
 	       info->agents, info->agents_max);
-	if (more->known)
+	/* It is for connections, of which there are none without RDMA. */
+	if (more->known && rdma)
 		printf("cluster key  %s\n", more->cluster_key ? "set" : KEY_NOT_SET);
 }
 

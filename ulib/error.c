@@ -245,6 +245,10 @@ static const struct {
 		NULL },
 	[KVXFER_REASON_MSG_FULL] = {
 		"MSG_FULL", "too many messages to other nodes have not ended", NULL },
+	[KVXFER_REASON_PEER_NO_RDMA] = {
+		"PEER_NO_RDMA",
+		"this kernel has no RDMA (CONFIG_INFINIBAND), so other nodes cannot be reached",
+		NULL },
 	[KVXFER_REASON_PEER_CONNECTING] = {
 		"PEER_CONNECTING", "the other node is not connected yet",
 		": the last attempt ended with errno %u" },

@@ -23,6 +23,8 @@
 #define KVX_KEY_PAGES_MAX	512U
 #define KVX_SGE_MAX		KVX_LANE_SGE
 
+const bool kvx_has_rdma = true;
+
 static DEFINE_MUTEX(kvx_devs_lock);
 static LIST_HEAD(kvx_devs);
 static u32 kvx_dev_last;

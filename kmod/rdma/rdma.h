@@ -108,6 +108,9 @@ struct kvx_dev_view {
 	u64 reg_ns;
 };
 
+/* Whether this kernel has RDMA. If not, none.c is linked in place of the other files here. */
+extern const bool kvx_has_rdma;
+
 int kvx_devs_init(void);
 void kvx_devs_exit(void);
 const char *kvx_dev_lacks(const struct ib_device *ib);

@@ -222,6 +222,7 @@
  * @KVXFER_REASON_MSG_REFUSED: of a completion: whoever was to receive it does not want to any more
  * @KVXFER_REASON_MSG_FULL: of a completion: so many of the agent's messages, or of those between
  *	the two nodes, have not ended that no more can be sent
+ * @KVXFER_REASON_PEER_NO_RDMA: this node's kernel has no RDMA, so it reaches no other node
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -351,6 +352,7 @@ enum kvxfer_reason {
 	KVXFER_REASON_MSG_WITHDRAWN	= 123,
 	KVXFER_REASON_MSG_REFUSED	= 124,
 	KVXFER_REASON_MSG_FULL		= 125,
+	KVXFER_REASON_PEER_NO_RDMA	= 126,
 
 	KVXFER_REASON_NR
 };
@@ -377,7 +379,11 @@ struct kvxfer_hdr {
 #define KVXFER_FEATURE_XFER	(1ULL << 4)	/* RING_SETUP to XFER_COST */
 #define KVXFER_FEATURE_GRANT	(1ULL << 5)	/* GRANT to LAYOUT_FORGET */
 #define KVXFER_FEATURE_NOTE	(1ULL << 6)	/* NOTE_SEND, NOTE_RECV */
-#define KVXFER_FEATURE_RDMA	(1ULL << 7)	/* other nodes; NODE_ADDRESSES, PEER_CONNECT */
+/*
+ * Other nodes; NODE_ADDRESSES, PEER_CONNECT. Not set if the kernel has no RDMA (CONFIG_INFINIBAND):
+ * NODE_ADDRESSES then returns no address, and commands that name another node fail with EOPNOTSUPP.
+ */
+#define KVXFER_FEATURE_RDMA	(1ULL << 7)
 #define KVXFER_FEATURE_MSG	(1ULL << 8)	/* MSG_SEND, MSG_RECV */
 
 /**
@@ -1403,8 +1409,8 @@ enum kvxfer_refusal {
  * Return: 0; EEXIST with PEER_LOADED; EINVAL with PEER_SELF, PEER_LAYOUTS, PEER_RESERVED,
  * PEER_ADDRESS, FIELD_UNUSED; ESTALE with PEER_GONE, PEER_EPOCH, PEER_REBOOTED; ENOENT with
  * PEER_LAYOUT; EACCES with GRANT_KEY; EKEYEXPIRED with GRANT_EXPIRED; EOPNOTSUPP with POOL_KIND;
- * EHOSTUNREACH with PEER_REMOTE, PEER_REFUSED; ENOSPC with PEER_MANY; EINTR with INTERRUPTED;
- * EFAULT; ENOMEM.
+ * EOPNOTSUPP with PEER_NO_RDMA; EHOSTUNREACH with PEER_REMOTE, PEER_REFUSED; ENOSPC with PEER_MANY;
+ * EINTR with INTERRUPTED; EFAULT; ENOMEM.
  */
 struct kvxfer_layout_import {
 	struct kvxfer_hdr hdr;
@@ -1545,8 +1551,8 @@ struct kvxfer_node_addresses {
  * and the command can be repeated to hear how far it is. With this node there is nothing to do.
  *
  * Return: 0; EAGAIN with PEER_CONNECTING; EHOSTUNREACH with PEER_REMOTE or PEER_REFUSED; ESTALE
- * with PEER_REBOOTED; ENOSPC with PEER_MANY; EINVAL with PEER_ADDRESS, FIELD_UNUSED; EINTR with
- * INTERRUPTED; EFAULT; ENOMEM.
+ * with PEER_REBOOTED; ENOSPC with PEER_MANY; EINVAL with PEER_ADDRESS, FIELD_UNUSED; EOPNOTSUPP
+ * with PEER_NO_RDMA; EINTR with INTERRUPTED; EFAULT; ENOMEM.
  */
 struct kvxfer_peer_connect {
 	struct kvxfer_hdr hdr;
