@@ -36,8 +36,8 @@ all: module lib cli ##: the module, the library and the command
 help: ##: this list
 	@echo 'usage: make [TARGET] [VARIABLE=value]...'
 	@sed -n 's/^\([a-z][a-z -]*\):.*##: \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
-	@printf '%s\n' '' 'Variables: KVER or KDIR (kernel of `make module`, now $(or $(KVER),none)), LAB (uml, uml-debug,' \
-		'debian-6.1, debian-6.12), NODES (1 or 2), T (name of a test), DESTDIR, PREFIX, LIBDIR, V=1' \
+	@printf '%s\n' '' 'Variables: KVER or KDIR (kernel of `make module`, now $(or $(KVER),none)), LAB (uml, uml-smp,' \
+		'uml-debug, debian-6.1, debian-6.12), NODES (1 or 2), T (name of a test), DESTDIR, PREFIX, LIBDIR, V=1' \
 		'(show commands), KVX_CACHE (folder of the lab kernels, now $${KVX_CACHE:-~/.cache/kvxfer}).'
 
 # --- the module ---------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ lab-module:
 	$(q)kernel=$$(tests/lab/kernels $(LAB)); mkdir -p $(dir); exec 9>$(dir)/.lock; flock 9; \
 	$(call mirror,$(dir)); \
 	args=(-C "$$kernel/kbuild" M=$(top)/$(dir) W=1 KCFLAGS=-Werror); \
-	case $(LAB) in uml*) args+=(ARCH=um KVX_KUNIT=1) ;; esac; \
+	case $(LAB) in uml*) args+=(ARCH=um KVX_KUNIT=1 PAHOLE=none) ;; esac; \
 	[ "$$(cat $(dir)/.kernel 2>/dev/null)" = "$$kernel" ] || { $(MAKE) "$${args[@]}" clean >$(dir)/build.log 2>&1; echo "$$kernel" >$(dir)/.kernel; }; \
 	$(MAKE) "$${args[@]}" modules >$(dir)/build.log 2>&1 && ! grep -ni 'warning:' $(dir)/build.log || { cat $(dir)/build.log >&2; exit 1; }
 
@@ -162,15 +162,11 @@ uninstall: ##: what install and dkms-install have put there, but for /etc/kvxfer
 
 # What dkms needs of the tree, and no more.
 dkms_files := Kbuild dkms.conf kmod uapi
-dkms-install: ##: the module by DKMS, for every installed kernel that has headers
-	$(q)install -d $(DESTDIR)/usr/src/kvxfer-$(version)
-	$(q)cp -r $(dkms_files) $(DESTDIR)/usr/src/kvxfer-$(version)/
-	$(q)[ -n '$(DESTDIR)' ] || { dkms remove -m kvxfer -v $(version) --all >/dev/null 2>&1 || :; \
-		dkms add -m kvxfer -v $(version); done=; \
-		for dir in /lib/modules/*/build/Makefile; do kver=$${dir#/lib/modules/}; kver=$${kver%%/*}; \
-			[ -e "$$dir" ] || continue; \
-			dkms install --force -m kvxfer -v $(version) -k "$$kver" && done+=" $$kver" || echo "not for $$kver"; done; \
-		echo "kvxfer $(version) is installed for:$${done:- no kernel: are headers installed?}"; [ -n "$$done" ]; }
+dkms-install: ##: the module by DKMS, for every installed kernel that has headers (DESTDIR: only the sources)
+	$(q)rm -rf $(DESTDIR)$(DKMS_ROOT)/usr/src/kvxfer-$(version)
+	$(q)install -d $(DESTDIR)$(DKMS_ROOT)/usr/src/kvxfer-$(version)
+	$(q)cp -r $(dkms_files) $(DESTDIR)$(DKMS_ROOT)/usr/src/kvxfer-$(version)/
+	$(q)[ -n '$(DESTDIR)' ] || DKMS_ROOT='$(DKMS_ROOT)' tools/system/dkms-install $(version)
 
 # --- the lab and the tests ----------------------------------------------------------------------
 
@@ -238,13 +234,16 @@ build/tests/bench/%: tests/bench/%.c build/lib/libkvxfer.a
 
 -include $(wildcard build/tests/*/*.d)
 
-.PHONY: test check lab demo
+.PHONY: test test-long check lab demo
 demo: ##: two virtual machines with stock Debian kernels, and kvxfer in them
 	$(q)tests/lab/demo $(lab_given)
 
 lab_given := $(if $(filter command environment,$(firstword $(origin LAB))),$(LAB))
-test: ##: every test, or those of T=name and LAB=lane (uml, ..., or check, user, dkms, lab)
+test: ##: every test, or those of T=name and LAB=lane (uml, ..., or check, user, headers, dkms, lab)
 	$(q)tests/run '$(lab_given)' '$(T)'
+
+test-long: ##: every test in every kernel that can run it, with thousands of rounds: hours
+	$(q)KVX_LONG=1 tests/run '$(lab_given)' '$(T)'
 
 check: ##: style, sparse, public headers, ABI freeze
 	$(q)tests/run check '$(T)'

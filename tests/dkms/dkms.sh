@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# DKMS for both Debian kernels: add, build, install, load, remove, in a tree of its own.
+# DKMS for Debian's kernels: add, build, install, load, remove, in a tree of its own.
 # Time: 300
 . "$KVX_TOP/tests/ktap.sh"
 . "$KVX_TOP/tests/lab/lib.sh"
@@ -39,10 +39,11 @@ before=$(machine)
 
 debian_6_1() { round debian-6.1; }
 debian_6_12() { round debian-6.12; }
+debian_7_3() { round debian-7.3; }
 
 this_machine_is_left_alone()
 {
 	[ "$(machine)" = "$before" ] || fail "it was: $before" "it is: $(machine)"
 }
 
-ktap debian_6_1 debian_6_12 this_machine_is_left_alone
+ktap debian_6_1 debian_6_12 debian_7_3 this_machine_is_left_alone

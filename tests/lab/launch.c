@@ -2,7 +2,7 @@
 /*
  * launch: start the nodes of a lab, joined by wires, and see them to their end.
  *
- *	launch [-t SECONDS] [-d DIR] [-i] CMD ARG... [--- CMD ARG...]...
+ *	launch [-t SECONDS] [-s SECONDS] [-d DIR] [-i] CMD ARG... [--- CMD ARG...]...
  *
  * Each group between `---` is a node. The words @wire0@ and @wire1@ inside an argument become
  * numbers of file descriptors: ends of datagram socket pairs, whose other ends the other node has.
@@ -14,7 +14,7 @@
  * that ends has left its exit.N there; one that has not is dead, and the other would wait for it.
  *
  * Exit status: 0 when all nodes ended with 0, 124 when the time was up, 1 otherwise. All nodes are
- * ended when the time is up, or when we are.
+ * ended when the time is up, when no node has printed a line for the time of -s, or when we are.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -229,14 +229,17 @@ static bool has_died(int n)
 	return access(path, F_OK);
 }
 
-static int pump_all(double deadline)
+static int pump_all(double deadline, double silence)
 {
+	double heard = now();
 	int open = nr_nodes;
 
 	while (open && !told_to_stop) {
 		struct pollfd pfds[NODES_MAX + 1];
 		double left = deadline - now();
 
+		if (silence > 0 && heard + silence - now() < left)
+			left = heard + silence - now();
 		if (left <= 0)
 			return 124;
 		for (int i = 0; i < nr_nodes; i++)
@@ -244,13 +247,17 @@ static int pump_all(double deadline)
 		pfds[nr_nodes] = (struct pollfd){ .fd = watch, .events = POLLIN };
 		if (poll(pfds, nr_nodes + 1, left > 1e6 ? -1 : (int)(left * 1000) + 1) < 0)
 			continue;
-		for (int i = 0; i < nr_nodes; i++)
-			if (pfds[i].revents && !pump(&nodes[i])) {
+		for (int i = 0; i < nr_nodes; i++) {
+			if (!pfds[i].revents)
+				continue;
+			heard = now();
+			if (!pump(&nodes[i])) {
 				cut_wires(i);
 				open--;
 				if (has_died(i))
 					return 1;
 			}
+		}
 		if (pfds[nr_nodes].revents)
 			crash_some();
 	}
@@ -260,12 +267,14 @@ static int pump_all(double deadline)
 int main(int argc, char **argv)
 {
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
-	double limit = 1e9;
+	double limit = 1e9, silence = 0;
 	int size = WIRE_BUFFER, opt, ret = 0;
 
-	while ((opt = getopt(argc, argv, "+t:d:i")) != -1) {
+	while ((opt = getopt(argc, argv, "+t:s:d:i")) != -1) {
 		if (opt == 't')
 			limit = atof(optarg);
+		else if (opt == 's')
+			silence = atof(optarg);
 		else if (opt == 'd')
 			dir = optarg;
 		else if (opt == 'i')
@@ -286,7 +295,7 @@ int main(int argc, char **argv)
 	}
 	if (!nr_nodes) {
 		fprintf(stderr,
-			"usage: launch [-t SECONDS] [-d DIR] [-i] CMD ARG... [--- CMD ARG...]\n");
+			"usage: launch [-t SECONDS] [-s SECONDS] [-d DIR] [-i] CMD ARG... [--- CMD ARG...]\n");
 		return 2;
 	}
 	for (int w = 0; nr_nodes > 1 && w < WIRES; w++) {
@@ -318,7 +327,7 @@ int main(int argc, char **argv)
 		close(wires[w][1]);
 	}
 	if (!interactive) {
-		ret = pump_all(now() + limit);
+		ret = pump_all(now() + limit, silence);
 		if (ret)
 			end_all();
 	}

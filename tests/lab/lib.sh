@@ -41,6 +41,47 @@ apt_update()
 	as_root apt-get -qq update >&2 || die "apt-get update failed: is a Debian mirror reachable?"
 }
 
+# Which package lists are read: this system's, or those of Debian's backports for its next release, which the
+# lab keeps in its cache, so that this system's apt never learns of them.
+kvx_backports=trixie-backports
+kvx_newest_kernel=7.3
+apt_lists=()
+
+use_own_lists()
+{
+	apt_lists=()
+}
+
+use_backports()
+{
+	local dir=$cache/apt-$kvx_backports
+	apt_lists=(-o Dir::Etc::sourcelist=/dev/null -o "Dir::Etc::sourceparts=$dir/sources" -o "Dir::State::Lists=$dir/lists"
+		-o "Dir::Cache=$dir/cache" -o APT::Sandbox::User=root)
+	[ -e "$dir/done" ] || lists_update
+}
+
+# lists_update: those in use. For the backports, the mirror is the one that this system has Debian from.
+lists_update()
+{
+	local dir=$cache/apt-$kvx_backports mirror
+	[ ${#apt_lists[@]} != 0 ] || { apt_update; return; }
+	mkdir -p "$dir"/{sources,lists/partial,cache/archives/partial}
+	(
+		flock 9
+		mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' \
+			'Label: Debian' | head -n 1)
+		printf '%s\n' 'Types: deb' "URIs: ${mirror:-http://deb.debian.org/debian}" "Suites: $kvx_backports" \
+			'Components: main' 'Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg' \
+			>"$dir/sources/backports.sources"
+		say "apt: fetching the package lists of $kvx_backports"
+		apt-get "${apt_lists[@]}" -qq update >"$dir/log" 2>&1 && ! grep -q '^[EW]: ' "$dir/log" || {
+			tail -n 3 "$dir/log" >&2
+			die "no package lists of $kvx_backports: is a Debian mirror reachable?"
+		}
+		touch "$dir/done"
+	) 9>"$dir.lock"
+}
+
 # One at a time: apt does not wait for another of its kind.
 apt_install()
 {

@@ -127,6 +127,59 @@ a_module_that_cannot_go_fails_the_run()
 	fails_with 'something still uses it' uml -- bash -c 'exec 5<>/dev/kvxfer; setsid tail -f /dev/null &'
 }
 
+what_the_host_has_for_its_own_kernels_does_not_reach_a_guest()
+{
+	local kver options=(-m)
+	kver=$(cat "$("$lab_dir/kernels" debian-6.1)/kver")
+	[ "$(id -u)" = 0 ] || options+=(-r)
+	host_dir=$build/lab/host.$$
+	trap 'rmdir "$host_dir"' EXIT
+	mkdir "$host_dir"
+	# As if headers of the same release were installed here, and modules were kept from being loaded.
+	# shellcheck disable=SC2016
+	unshare "${options[@]}" bash -euc '
+		mount -t tmpfs tmpfs "$3"
+		mkdir -p "$3"/{upper,work}
+		mount -t overlay -o "lowerdir=/usr/lib,upperdir=$3/upper,workdir=$3/work" overlay /usr/lib
+		mkdir -p "/lib/modules/$2/build" /lib/modprobe.d /lib/udev/rules.d
+		touch "/lib/modules/$2/modules.dep"
+		printf "%s\n" "blacklist virtio_net" "install virtio_net /bin/false" "install rdma_rxe /bin/false" \
+			>/lib/modprobe.d/host.conf
+		"$1" debian-6.1 -n 2 -b -- bash -euc "
+			modprobe rdma_rxe
+			ip -br link show dev eth1
+			[ ! -e /lib/modules/$2/build ] || [ -e /lib/modules/$2/kernel ]
+			[ ! -e /lib/modprobe.d/host.conf ]"
+	' - "$run" "$kver" "$host_dir"
+}
+
+a_kernel_that_does_not_start_says_why_in_one_line()
+{
+	local image=$build/lab/image.$$ out
+	trap 'rm -f "$build/lab/image.$$"' EXIT
+	# shellcheck disable=SC2016
+	printf '%s\n' '#!/bin/sh' 'echo "[    0.1] userspace - ptrace set fp regs failed, errno = 14" >&2' \
+		'echo "[    0.1] Kernel panic - not syncing: nothing works" >&2' 'exit 1' >"$image"
+	chmod +x "$image"
+	out=$(KVX_LAB_IMAGE=$image expect_exit 1 "$run" uml -- true 2>&1)
+	grep -q '^lab: uml did not start: .*registers of this processor' <<<"$out" || fail "$out"
+	sed -i '/ptrace/d' "$image"
+	out=$(KVX_LAB_IMAGE=$image expect_exit 1 "$run" uml -- true 2>&1)
+	grep -q '^lab: uml did not start: Kernel panic - not syncing: nothing works$' <<<"$out" || fail "$out"
+}
+
+a_test_that_hangs_crashes_or_leaves_fails_alone()
+{
+	local out rows=$build/planted-suite/results
+	out=$(KVX_SLOW=100 KVX_E2E=tests/lab/tests/suite KVX_OUT=$build/planted-suite expect_exit 1 "$top/tests/run" uml 2>&1) || fail "$out"
+	[ "$(awk '$3 == 1 && $4 == 0 { print $2 }' "$rows" | sort | paste -sd ' ')" = \
+		'a_passes@1 a_passes@2 e_passes@1 e_passes@2 kernel-log' ] || fail "$out"
+	[ "$(awk '$4 { print $2 }' "$rows" | sort | grep -v kernel-log | paste -sd ' ')" = \
+		'b_hangs@1 b_hangs@2 c_crashes@1 c_crashes@2 d_leaves@1 d_leaves@2' ] || fail "$out"
+	grep -q 'b_hangs@1: # node 2 has ended with 124' <<<"$out" || fail "$out"
+	grep -q 'd_leaves@2: # node 1 failed with exit status 1: ending this part' <<<"$out" || fail "$out"
+}
+
 planted()
 {
 	fails_with "$2" uml-debug -- insmod "$build/planted/planted.ko" what="$1"
@@ -143,7 +196,7 @@ the_planted_module_builds()
 
 every_planted_fault_is_found()
 {
-	planted warning 'WARNING: CPU'
+	planted warning 'WARNING: '
 	planted use-after-free 'KASAN: slab-use-after-free'
 	planted inversion 'possible circular locking'
 	planted sleep 'scheduling while atomic\|sleeping function called'
@@ -208,5 +261,7 @@ ktap exit_status_and_output_come_back parameters_reach_the_module nothing_reache
 	a_kernel_that_dies_is_a_failure_with_its_last_words a_node_that_dies_is_not_waited_for_by_the_other \
 	a_line_that_says_warning_fails_the_run \
 	what_a_kernel_itself_does_wrong_is_no_failure_and_all_else_is \
+	what_the_host_has_for_its_own_kernels_does_not_reach_a_guest a_kernel_that_does_not_start_says_why_in_one_line \
+	a_test_that_hangs_crashes_or_leaves_fails_alone \
 	a_module_that_cannot_go_fails_the_run every_planted_fault_is_found \
 	two_runs_at_once_do_not_disturb_each_other uml_needs_no_privilege an_unfinished_cache_entry_is_made_anew
