@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Agents, seen through the library: what they are, what they may be called, how long they live. */
+/*
+ * Agents, seen through the library: what they are, what they may be called, how long they live.
+ * Lanes: uml uml-smp uml-debug
+ */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -350,7 +353,6 @@ TEST(max_agents_bounds_the_opens)
 }
 
 #define THREADS	8
-#define ROUNDS	200
 
 static void *hammer(void *arg)
 {
@@ -358,7 +360,7 @@ static void *hammer(void *arg)
 	intptr_t wrong = 0;
 
 	(void)arg;
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < rounds(200, 200, 200, 5000); i++) {
 		struct kvx_info info = KVX_INFO_INIT;
 		struct kvx_agent *agent;
 		int err;

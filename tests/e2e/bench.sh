@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The benchmarks work, and leave nothing behind; how fast all is, `make bench` tells.
+# Lanes: uml-smp
 . "$KVX_TOP/tests/ktap.sh"
 
 pool()

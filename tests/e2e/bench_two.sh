@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The benchmarks of two nodes work, and leave nothing behind; how fast all is, `make bench` tells.
 # Nodes: 2
+# Lanes: uml-smp
 . "$KVX_TOP/tests/ktap.sh"
 
 rdma()

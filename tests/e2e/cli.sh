@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The command line with the device there.
+# Lanes: uml-smp
 . "$KVX_TOP/tests/ktap.sh"
 kvxfer=$KVX_BUILD/bin/kvxfer
 

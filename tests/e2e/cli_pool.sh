@@ -1,6 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # kvxfer pool, as an operator uses it.
+# Lanes: uml-smp debian-6.12
+# Cases: debian pools_of_huge_pages_are_made_on_their_node
+# Emulated: huge pages by the command, on their node
 . "$KVX_TOP/tests/ktap.sh"
 kvxfer=$KVX_BUILD/bin/kvxfer
 

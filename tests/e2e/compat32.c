@@ -5,6 +5,7 @@
  * Build: m32
  *
  * There is no 32-bit C library here and none is needed: system calls are made by hand.
+ * Emulated: UML has no 32-bit programs
  */
 #include <linux/kvxfer.h>
 

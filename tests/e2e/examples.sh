@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The example programs do what they say, and leave nothing behind.
+# Lanes: uml-smp debian-6.12
+# Emulated: a smoke test of all that one node does
 . "$KVX_TOP/tests/ktap.sh"
 examples=$KVX_BUILD/examples
 kvxfer=$KVX_BUILD/bin/kvxfer

@@ -30,7 +30,7 @@
 #define FOE_SLOT	(KVX_FRAME_MAX + 64)
 #define FOE_DATA	65536
 /* Until something that has to come has come: in milliseconds. */
-#define FOE_PATIENCE	20000
+#define FOE_PATIENCE	patient(20000)
 
 union foe_frame {
 	struct kvx_wire_head head;

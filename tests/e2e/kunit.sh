@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # The KUnit suites: they run when their module is loaded, and print to the kernel's log.
-# Labs: uml uml-debug
+# Labs: uml uml-smp uml-debug
+# Lanes: uml uml-smp uml-debug
 echo "# loading ${KVX_LAB_MODULE%.ko}_kunit.ko"
 dmesg -C
 insmod "${KVX_LAB_MODULE%.ko}_kunit.ko" || exit 1

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Layouts and their handles, through the library. */
+/*
+ * Layouts and their handles, through the library.
+ * Lanes: uml uml-smp uml-debug
+ */
 #define _GNU_SOURCE
 #include <sys/ioctl.h>
 

@@ -3,6 +3,9 @@
  * Every kind of layout to every other, in every kind of memory: what ends up where, to the last
  * byte, those among them that nobody should touch.
  * Time: 300
+ * Lanes: uml-smp uml-debug debian-6.12
+ * Cases: debian large_copies_are_as_right_as_small_ones
+ * Emulated: copy_mc_to_kernel(), and copies by two real processors
  */
 #define _GNU_SOURCE
 #include "shapes.h"

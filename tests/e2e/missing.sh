@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # The command line without the device: what is missing, and the command that mends it.
 # Module: bare
+# Lanes: uml-smp
 . "$KVX_TOP/tests/ktap.sh"
 kvxfer=$KVX_BUILD/bin/kvxfer
 

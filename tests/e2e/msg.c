@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Messages on one node: sent and received, in order, too long, canceled, late, and left alone. */
+/*
+ * Messages on one node: sent and received, in order, too long, canceled, late, and left alone.
+ * Lanes: uml uml-smp uml-debug
+ */
 #define _GNU_SOURCE
 #include <sys/ioctl.h>
 

@@ -2,6 +2,7 @@
 /*
  * What the generic netlink family takes: nothing that it does not know, nothing that is too short,
  * too long, or too large, nothing from those who may not; and it says what it is about.
+ * Lanes: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
 #include "netlink.h"

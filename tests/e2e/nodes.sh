@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Two nodes: a wire between them, and each with a module and a boot id of its own.
 # Nodes: 2
+# Lanes: uml uml-smp debian-6.12
+# Emulated: QEMU's wires, and boot ids
 . "$KVX_TOP/tests/ktap.sh"
 other=$((3 - NODE))
 kvxfer=$KVX_BUILD/bin/kvxfer

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Notes: alone and with transfers; order, once, back-pressure, and who it was. */
+/*
+ * Notes: alone and with transfers; order, once, back-pressure, and who it was.
+ * Lanes: uml uml-smp uml-debug
+ */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <pthread.h>
@@ -162,7 +165,7 @@ TEST(a_full_receiver_is_told_and_not_overrun)
 	kvx_close(b);
 }
 
-#define STREAM	10000
+#define STREAM	((uint32_t)rounds(10000, 2500, 2500, 100000))
 
 struct sender {
 	pthread_t thread;

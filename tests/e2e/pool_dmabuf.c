@@ -4,6 +4,9 @@
  *
  * The other drivers: ourselves, and udmabuf, where the kernel has it (6.12; that of 6.1 gives the
  * CPU no way to its memory). For one that does DMA see pool_vgem.c.
+ * Lanes: uml uml-smp uml-debug debian-6.12
+ * Cases: debian a_udmabuf_of_huge_pages_is_not_taken_for_what_it_is_not
+ * Emulated: a udmabuf of huge pages
  */
 #define _GNU_SOURCE
 #include <sys/ioctl.h>

@@ -3,6 +3,8 @@
  * A pool of a page of 1 GiB.
  * Labs: debian-6.1 debian-6.12
  * Memory: 6G
+ * Lanes: debian-6.12
+ * Emulated: pages of 1 GiB
  */
 #define _GNU_SOURCE
 #include <linux/memfd.h>

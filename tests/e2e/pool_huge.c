@@ -2,6 +2,7 @@
 /*
  * Pools of huge pages: hugetlb memfds, and ranges of transparent huge pages.
  * Labs: debian-6.1 debian-6.12
+ * Emulated: huge pages: hugetlb and THP
  */
 #define _GNU_SOURCE
 #include <linux/memfd.h>

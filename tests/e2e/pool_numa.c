@@ -2,6 +2,8 @@
 /*
  * Pools on the NUMA node they are asked to be on.
  * Labs: debian-6.1 debian-6.12
+ * Lanes: debian-6.12
+ * Emulated: two NUMA nodes
  */
 #define _GNU_SOURCE
 #include <sys/syscall.h>

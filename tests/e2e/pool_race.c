@@ -2,6 +2,8 @@
 /*
  * Threads of one agent against each other: numbers are small and can be guessed, so what one thread
  * is being given, another closes.
+ * Lanes: uml-smp uml-debug debian-6.12
+ * Emulated: threads of one process at once in user space, too
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -9,7 +11,6 @@
 
 #include "kvx.h"
 
-#define ROUNDS	3000
 
 static struct kvx_agent *agent;
 static volatile bool stop;
@@ -77,7 +78,7 @@ static void with_a_spoiler(void (*fn)(int fd))
 
 static void make_and_open(int fd)
 {
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < rounds(3000, 1000, 1000, 50000); i++) {
 		struct kvxfer_pool_create create = {
 			.hdr.size = sizeof(create), .bytes = PAGE, .mode = 0600,
 		};
@@ -105,7 +106,7 @@ static void make_and_not_be_told(int fd)
 	void *half_create = half_writable(&create, sizeof(create));
 	void *half_open = half_writable(&open, sizeof(open));
 
-	for (int i = 0; i < ROUNDS; i++) {
+	for (int i = 0; i < rounds(3000, 1000, 1000, 50000); i++) {
 		/* Each is undone, name and all, or the next would find the name taken. */
 		CHECK(ioctl(fd, KVXFER_IOC_POOL_CREATE, half_create) == -1 && errno == EFAULT);
 		CHECK(ioctl(fd, KVXFER_IOC_POOL_OPEN, half_open) == -1 && errno == EFAULT);

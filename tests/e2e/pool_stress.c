@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Eight processes do at random what can be done with pools, and are killed at random, for a minute.
- * Labs: debian-6.1 debian-6.12
  * Time: 200
  *
  * Whoever writes to page P of pool N writes the same, so that whoever reads finds that or zero: a
  * page that was given to another while somebody still had it mapped is found out.
  *
  * Arguments of the environment: STRESS_S, how long; STRESS_SEED, to see a run again (nearly).
+ * Lanes: uml-smp uml-debug debian-6.12
+ * Emulated: THP and GUP-fast under load
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 900
@@ -323,7 +324,7 @@ TEST(nothing_is_lost_whatever_is_killed)
 {
 	const char *given = getenv("STRESS_SEED"), *limit = getenv("STRESS_S");
 	uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) << 20 | getpid();
-	const time_t end = now() + (limit ? atoi(limit) : 60);
+	const time_t end = now() + (limit ? atoi(limit) : rounds(15, 20, 20, 600));
 	struct kvx_agent *agent;
 	pid_t pids[WORKERS];
 	long before, after;

@@ -3,6 +3,7 @@
  * Pools and vgem, a graphics card without hardware: it attaches what it imports, and maps it for
  * DMA; and what it exports becomes a pool.
  * Labs: debian-6.1 debian-6.12
+ * Emulated: vgem; dma_buf_vmap() before 6.2
  */
 #define _GNU_SOURCE
 #include <sys/ioctl.h>

@@ -4,6 +4,9 @@
  * written by RDMA.
  * Nodes: 2
  * Time: 400
+ * Lanes: uml uml-smp uml-debug debian-6.12
+ * Cases: debian blocks_are_read_and_written devices_go_while_transfers_run
+ * Emulated: soft-RoCE as the module of a stock kernel
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 300

@@ -20,14 +20,6 @@
 #define EACH		(BLOCKS / WINDOW)
 #define ROUND_FILE	"/run/lab/rdma_crash.round"
 
-/* How often it crashes: a minute or two, where a kernel is quick to start. */
-static const struct {
-	const char *lab;
-	int crashes;
-} rounds[] = {
-	{ "uml", 50 }, { "uml-debug", 6 }, { "debian-6.1", 3 }, { "debian-6.12", 3 },
-};
-
 static uint32_t all[BLOCKS];
 static struct kvx_agent *agent;
 /* Where is read to and written from; and what the other has of us. */
@@ -37,10 +29,7 @@ static uint64_t other_boot_id;
 
 static int nr_crashes(void)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rounds); i++)
-		if (!strcmp(rounds[i].lab, getenv("LAB")))
-			return rounds[i].crashes;
-	FAIL("%s is no kernel of the lab", getenv("LAB"));
+	return rounds(15, 4, 3, 500);
 }
 
 /* Which round it is, is all that outlives a crash. */

@@ -3,9 +3,12 @@
  * Transfers between two nodes that end before they are done, with bytes on their way: by whoever
  * posted them, by being released, with their process. Then nothing touches their blocks any more,
  * on either node.
- * Labs: uml-debug debian-6.1 debian-6.12
  * Nodes: 2
  * Time: 500
+ * Labs: uml-smp uml-debug debian-6.1 debian-6.12
+ * Lanes: uml-smp uml-debug debian-6.12
+ * Cases: debian what_was_on_its_way_by_a_wire_that_is_taken_away_goes_by_the_other
+ * Emulated: a real `ip link down`
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 240

@@ -5,6 +5,7 @@
  * tells.
  * Nodes: 2
  * Time: 300
+ * Lanes: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 150

@@ -3,9 +3,9 @@
  * Who means harm to others than node 1: an honest node that has the same grant, or one that comes
  * when many strangers have come; and who sends messages that are none. As in rdma_hostile.c, of
  * which this is a part, and as there by soft-RoCE only.
- * Labs: uml uml-debug debian-6.1 debian-6.12
  * Nodes: 2
  * Time: 400
+ * Labs: uml uml-smp uml-debug debian-6.1 debian-6.12
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 300

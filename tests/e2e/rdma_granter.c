@@ -4,9 +4,9 @@
  * says of it is wrong in one way each time: node 1 has to refuse it by name, not a byte of its
  * memory may change, and in the end it has to have the layout of the same program, when that says
  * what is true. By soft-RoCE only, as rdma_hostile.c.
- * Labs: uml uml-debug debian-6.1 debian-6.12
  * Nodes: 2
  * Time: 200
+ * Labs: uml uml-smp uml-debug debian-6.1 debian-6.12
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 180

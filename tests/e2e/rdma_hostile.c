@@ -5,9 +5,9 @@
  * 2's own module.
  *
  * By soft-RoCE only, which all labs have: soft-iWARP refuses, and ends, in ways of its own.
- * Labs: uml uml-debug debian-6.1 debian-6.12
  * Nodes: 2
  * Time: 400
+ * Labs: uml uml-smp uml-debug debian-6.1 debian-6.12
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 300
@@ -366,7 +366,7 @@ static uint32_t flood(uint32_t most, int grant, uint8_t wrong)
 static void flood_it(void)
 {
 	/* All of it takes too long where all is slow. */
-	const uint32_t most = strcmp(getenv("LAB"), "uml") ? 5000 : 200000;
+	const uint32_t most = lab_is("uml") || lab_is("uml-smp") ? 200000 : 5000;
 	uint32_t nr;
 
 	foe_ready();

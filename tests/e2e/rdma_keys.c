@@ -3,6 +3,7 @@
  * Keys of memory that another node may reach: as few as the device's pages allow, and ended by the
  * device when they are taken back.
  * Nodes: 2
+ * Lanes: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
 #include <sys/prctl.h>

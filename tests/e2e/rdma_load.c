@@ -4,6 +4,7 @@
  * side, a cable that is pulled, a device that comes and goes.
  * Nodes: 2
  * Time: 300
+ * Lanes: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 250

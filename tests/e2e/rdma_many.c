@@ -6,9 +6,9 @@
  * the rest do goes on. No byte and no note is another's, and in the end nothing is left.
  *
  * By soft-RoCE only, as rdma_hostile.
- * Labs: uml uml-debug debian-6.1 debian-6.12
  * Nodes: 2
  * Time: 300
+ * Labs: uml uml-smp uml-debug debian-6.1 debian-6.12
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 250

@@ -5,6 +5,7 @@
  * those of the matrix within a node.
  * Nodes: 2
  * Time: 400
+ * Lanes: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 280
@@ -372,10 +373,8 @@ static void many(const struct crowd *crowd)
 
 TEST(many_blocks)
 {
-	const char *lab = getenv("LAB"), *type;
-	const bool all = !strcmp(lab, "uml") || !strcmp(lab, "debian-6.12");
-	/* It is the same on the others, and takes long there. */
-	const uint32_t most = all ? MANY_MAX : 2048;
+	const uint32_t most = rounds(MANY_MAX, 2048, 2048, MANY_MAX);
+	const char *type;
 
 	for (int t = 0; (type = rdma_type(t)); t++) {
 		rdma_up_twice(type);

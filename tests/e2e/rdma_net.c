@@ -3,6 +3,7 @@
  * Network namespaces: who is in one without a device goes by the host's; each that an agent is in
  * is listened in, at a port of its own; and none is kept for longer than by who is in it.
  * Nodes: 2
+ * Lanes: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
 #include <netinet/in.h>

@@ -5,6 +5,8 @@
  * Labs: debian-6.1 debian-6.12
  * Nodes: 2
  * Time: 200
+ * Lanes: debian-6.12
+ * Emulated: two NUMA nodes with a wire at each
  */
 #define _GNU_SOURCE
 #include "netlink.h"

@@ -3,6 +3,7 @@
  * Two nodes with two wires: what goes by which, and what becomes of it when one of them is cut.
  * Nodes: 2
  * Time: 400
+ * Lanes: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
 #define KTAP_CASE_LIMIT_S 200

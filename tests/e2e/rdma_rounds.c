@@ -16,31 +16,12 @@
 #define BLOCKS	32
 #define EACH	8
 
-/*
- * Rounds by kernel, which take a minute or so. All are gone through where they are quick; on an
- * emulated machine, and where every access is looked at, there are enough to see that it works.
- */
-static const struct {
-	const char *lab;
-	int connects;
-	int removals;
-} rounds[] = {
-	{ "uml", 1000, 200 },
-	{ "uml-debug", 64, 24 },
-	{ "debian-6.1", 64, 24 },
-	{ "debian-6.12", 64, 24 },
-};
-
 /* Of a kind that is not rxe there are fewer. */
 static int rounds_of(bool removals, const char *type)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rounds); i++) {
-		const int n = removals ? rounds[i].removals : rounds[i].connects;
+	const int n = removals ? rounds(50, 12, 24, 800) : rounds(200, 32, 64, 4000);
 
-		if (!strcmp(rounds[i].lab, getenv("LAB")))
-			return strcmp(type, "rxe") ? n / 4 : n;
-	}
-	FAIL("%s is no kernel of the lab", getenv("LAB"));
+	return strcmp(type, "rxe") ? n / 4 : n;
 }
 
 static uint32_t all[BLOCKS];

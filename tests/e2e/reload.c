@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Load and unload, again and again, while others open and close.
- * Labs: uml-debug debian-6.1 debian-6.12
  * Module: bare
  * Time: 400
+ * Lanes: uml-smp uml-debug debian-6.12
+ * Cases: debian parameters_are_taken_at_load a_module_with_pools_stays
+ * Emulated: the stock module loader
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -17,9 +19,6 @@
 #define KTAP_CASE_LIMIT_S	400
 #include "../ktap.h"
 
-/* On 6.12; on 6.1, where one takes as long, fewer. */
-#define ROUNDS	200
-#define ROUNDS_6_1	60
 #define OPENERS	8
 #define TRIES	5
 
@@ -72,7 +71,7 @@ static void opener(int me)
 
 TEST(many_rounds_with_eight_openers)
 {
-	const int rounds = strcmp(getenv("LAB"), "debian-6.1") ? ROUNDS : ROUNDS_6_1;
+	const int enough = rounds(60, 20, 20, 2000);
 	uint64_t boot_id = 0;
 	pid_t pids[OPENERS];
 	int status;
@@ -86,7 +85,7 @@ TEST(many_rounds_with_eight_openers)
 		if (!pids[i])
 			opener(i);
 	}
-	for (int round = 0; round < rounds; round++) {
+	for (int round = 0; round < enough; round++) {
 		struct kvxfer_query query = { .hdr.size = sizeof(query) };
 		uint64_t before = 0, now;
 		int fd;
@@ -187,7 +186,7 @@ TEST(a_module_goes_when_its_copies_have_ended)
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(ids); i++)
 		ids[i] = i;
-	for (int round = 0; round < 40; round++) {
+	for (int round = 0; round < rounds(10, 5, 5, 400); round++) {
 		struct kvxfer_pool_create create = {
 			.hdr.size = sizeof(create), .bytes = 32 << 20, .mode = 0600,
 		};

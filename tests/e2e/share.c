@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Layouts of other agents: grants, keys, metadata, import, revoke, and agents that go. */
+/*
+ * Layouts of other agents: grants, keys, metadata, import, revoke, and agents that go.
+ * Lanes: uml uml-smp uml-debug
+ */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/ioctl.h>

@@ -2,6 +2,7 @@
 /*
  * Every ioctl number x every kind of size x every kind of pointer, against what <linux/kvxfer.h>
  * promises. A new command needs a line in commands[], and nothing else here.
+ * Lanes: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # Tracepoints: there, with ids, and without addresses.
+# Lanes: uml uml-smp
 . "$KVX_TOP/tests/ktap.sh"
 tracing=/sys/kernel/tracing
 kvxfer=$KVX_BUILD/bin/kvxfer

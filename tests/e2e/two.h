@@ -55,6 +55,31 @@ static inline void tell(const void *bytes, size_t nr)
 	CHECK_EQ(rename(path, final), 0);
 }
 
+/* Whether the other node's part of this test has ended: then nothing more comes from it. */
+static inline bool partner_has_ended(void)
+{
+	const char *path = getenv("KVX_PARTNER");
+
+	return path && !access(path, F_OK);
+}
+
+/* Until a file of the other node is there: a file system of the host notifies nobody. */
+static inline void wait_for_file(const char *path, const char *what)
+{
+	bool ended = false;
+
+	for (unsigned int i = 0; access(path, F_OK); i++) {
+		if (ended)
+			FAIL("the other node has ended its part without %s in step %d", what, two_steps);
+		/* If it has, what it left before is seen in one more look. */
+		ended = partner_has_ended();
+		if (i == patient(60000))
+			FAIL("%s does not come from the other node in step %d", what, two_steps);
+		if (!ended)
+			poll(NULL, 0, 2);
+	}
+}
+
 /* What the other has left in this step; as much as there is room for. */
 static inline size_t hear(void *bytes, size_t room)
 {
@@ -64,12 +89,9 @@ static inline size_t hear(void *bytes, size_t room)
 
 	two_steps++;
 	said(path, sizeof(path), 3 - node());
-	/* A file system of the host tells nobody that a file has come. */
-	for (int i = 0; !(f = fopen(path, "r")); i++) {
-		if (i == 60000)
-			FAIL("the other node says nothing in step %d", two_steps);
-		poll(NULL, 0, 2);
-	}
+	wait_for_file(path, "a word");
+	f = fopen(path, "r");
+	CHECK(f);
 	nr = fread(bytes, 1, room, f);
 	fclose(f);
 	return nr;
@@ -108,8 +130,11 @@ static inline void let_lanes_go(void)
 /* A connection that is dead is found to be in seconds, not in ten. */
 static inline void be_hasty(bool hasty)
 {
+	char dead_ms[16];
+
+	snprintf(dead_ms, sizeof(dead_ms), "%u", hasty ? patient(3000) : 10000);
 	put_param("beat_ms", hasty ? "200" : "1000");
-	put_param("dead_ms", hasty ? "3000" : "10000");
+	put_param("dead_ms", dead_ms);
 }
 
 /* The command, which was built beside this. */

@@ -2,6 +2,8 @@
 /*
  * A mapping of a pool is memory like any other for user-space RDMA: ibv_reg_mr() takes it, and data
  * goes through it. On soft-RoCE, over the loopback device.
+ * Lanes: uml-smp debian-6.12
+ * Emulated: pinned by ib_umem with GUP-fast
  */
 #define _GNU_SOURCE
 #include <infiniband/verbs.h>

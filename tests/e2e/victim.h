@@ -30,19 +30,15 @@ static struct {
 /* A word that one node leaves for the other while an attack is under way. */
 static inline void mark(const char *word)
 {
-	shell("touch /run/lab/hostile.%d.%s", two_steps, word);
+	shell("touch /run/lab/%s.%d.%s", program_invocation_short_name, two_steps, word);
 }
 
 static inline void await(const char *word)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), "/run/lab/hostile.%d.%s", two_steps, word);
-	for (int i = 0; access(path, F_OK); i++) {
-		if (i == 60000)
-			FAIL("'%s' is never said", word);
-		poll(NULL, 0, 2);
-	}
+	snprintf(path, sizeof(path), "/run/lab/%s.%d.%s", program_invocation_short_name, two_steps, word);
+	wait_for_file(path, word);
 }
 
 static inline struct resources resources(void)

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The life of a transfer: prepare, post, check, wait, cancel, release; and what is refused. */
+/*
+ * The life of a transfer: prepare, post, check, wait, cancel, release; and what is refused.
+ * Lanes: uml uml-smp uml-debug
+ */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <sys/eventfd.h>

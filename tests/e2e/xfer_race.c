@@ -5,6 +5,8 @@
  * send and receive notes and messages, and close. Whatever each is told, nothing breaks, and
  * nothing is left.
  * Time: 200
+ * Lanes: uml-smp uml-debug debian-6.12
+ * Emulated: threads on two real processors
  */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -14,7 +16,6 @@
 #include "blocks.h"
 
 #define THREADS		6
-#define ROUNDS		4000
 #define SLOTS		4
 #define AGENTS		2
 
@@ -241,7 +242,7 @@ static void *acts(void *arg)
 {
 	struct thread *t = arg;
 
-	for (int i = 0; i < ROUNDS; i++)
+	for (int i = rounds(2000, 500, 500, 20000); i > 0; i--)
 		act(t);
 	return NULL;
 }
