@@ -107,9 +107,10 @@ build/lib/libkvxfer.a: $(lib_obj)
 	$(q)mkdir -p $(@D)
 	$(call say,AR,$@)rm -f $@; $(AR) rcs $@ $(lib_obj)
 
+pc = s,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),; s,@VERSION@,$(version),
 build/lib/kvxfer.pc: ulib/kvxfer.pc.in dkms.conf FORCE
 	$(q)mkdir -p $(@D)
-	$(q)sed 's,@PREFIX@,$(PREFIX),; s,@LIBDIR@,$(LIBDIR),; s,@VERSION@,$(version),' $< >$@
+	$(q)sed '$(pc)' $< >$@.new && mv $@.new $@
 
 # Static, so that the tool that tells what is wrong works when the library does not.
 build/bin/kvxfer: $(cli_obj) build/lib/libkvxfer.a
@@ -136,7 +137,7 @@ install: lib cli ##: library, header, command, man pages, completion, units (DES
 	$(q)install -m 755 build/lib/$(soname) $(DESTDIR)$(LIBDIR)/$(soname)
 	$(q)ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libkvxfer.so
 	$(q)install -m 644 build/lib/libkvxfer.a $(DESTDIR)$(LIBDIR)/libkvxfer.a
-	$(q)install -m 644 build/lib/kvxfer.pc $(DESTDIR)$(LIBDIR)/pkgconfig/kvxfer.pc
+	$(q)sed '$(pc)' ulib/kvxfer.pc.in | install -m 644 /dev/stdin $(DESTDIR)$(LIBDIR)/pkgconfig/kvxfer.pc
 	$(q)for page in $(wildcard tools/man/*.[1-8] ulib/man/*.[1-8]); do \
 		install -D -m 644 $$page $(installed)/share/man/man$${page##*.}/$${page##*/}; done
 	$(q)install -D -m 644 tools/system/kvxfer.bash-completion $(installed)/share/bash-completion/completions/kvxfer

@@ -324,7 +324,7 @@ TEST(nothing_is_lost_whatever_is_killed)
 {
 	const char *given = getenv("STRESS_SEED"), *limit = getenv("STRESS_S");
 	uint64_t seed = given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL) << 20 | getpid();
-	const time_t end = now() + (limit ? atoi(limit) : rounds(15, 20, 20, 600));
+	const time_t end = now() + (limit ? atoi(limit) : (int)patient(rounds(15, 20, 20, 600)));
 	struct kvx_agent *agent;
 	pid_t pids[WORKERS];
 	long before, after;

@@ -59,14 +59,16 @@ static uint64_t who(int round)
 static void open_up(void)
 {
 	struct kvx_layout_config config = standard(KVX_LAYOUT_CONTIGUOUS, BLOCKS);
+	char dead_ms[16];
 
 	config.page_size = 256;
 	config.inner_dim = 64;
 	for (uint32_t i = 0; i < BLOCKS; i++)
 		all[i] = i;
 	/* Who does not answer is found dead in seconds. */
-	put_param("beat_ms", "200");
-	put_param("dead_ms", "1000");
+	be_hasty(true);
+	snprintf(dead_ms, sizeof(dead_ms), "%u", patient(1000));
+	put_param("dead_ms", dead_ms);
 	agent = open_agent();
 	mine = make_side(agent, KERNEL, config);
 	given = make_side(agent, KERNEL, config);

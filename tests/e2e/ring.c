@@ -207,18 +207,23 @@ TEST(one_that_releases_itself_is_in_the_ring)
 	teardown(&b);
 }
 
-static bool over;
+/* Shared with a process that scribbles. */
+static struct {
+	bool over;
+	uint64_t passes;
+} *scribbles;
 
 static void *scribble(void *arg)
 {
 	struct kvxfer_ring *ring = arg;
 	uint64_t seed = 1;
 
-	while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+	while (!__atomic_load_n(&scribbles->over, __ATOMIC_RELAXED)) {
 		for (size_t i = 0; i < sizeof(*ring) / 4; i++) {
 			seed = seed * 6364136223846793005 + 1;
 			__atomic_store_n((uint32_t *)ring + i, seed >> 32, __ATOMIC_RELAXED);
 		}
+		__atomic_add_fetch(&scribbles->passes, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -262,10 +267,15 @@ TEST(a_ring_that_is_scribbled_on_hurts_nobody_else)
 	ring = mmap(NULL, cmd.out_mmap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, kvx_fd(b.agent),
 		    cmd.out_mmap_offset);
 	CHECK(ring != MAP_FAILED);
+	scribbles = mmap(NULL, sizeof(*scribbles), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			 -1, 0);
+	CHECK(scribbles != MAP_FAILED);
 	if (threaded)
 		CHECK(!pthread_create(&thread, NULL, scribble, ring));
 	else
 		CHECK((pid = scribbler(kvx_fd(b.agent), &cmd)) > 0);
+	while (!__atomic_load_n(&scribbles->passes, __ATOMIC_RELAXED))
+		sched_yield();
 	for (int i = 0; i < rounds(5000, 2000, 5000, 200000); i++) {
 		/* It may be told that its completions are not taken: so they seem to be. */
 		if (kvx_xfer_post(xfer))
@@ -274,7 +284,7 @@ TEST(a_ring_that_is_scribbled_on_hurts_nobody_else)
 		OK(kvx_xfer_post(theirs));
 		expect_next(&other, 2);
 	}
-	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&scribbles->over, true, __ATOMIC_RELAXED);
 	if (threaded) {
 		CHECK(!pthread_join(thread, NULL));
 	} else {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Processes that read each other's blocks, write to each other and send notes, and are killed at
- * random, until 10,000 transfers have been made: what is said to be done is right to the last byte,
+ * random, until enough transfers have been made: what is said to be done is right to the last byte,
  * those that live go on, and in the end nothing is left.
  * Time: 300
  *

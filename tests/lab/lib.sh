@@ -38,7 +38,11 @@ apt_update()
 	[ -z "$apt_updated" ] || return 0
 	apt_updated=1
 	say "apt: refreshing the package lists"
-	as_root apt-get -qq update >&2 || die "apt-get update failed: is a Debian mirror reachable?"
+	mkdir -p "$cache"
+	(
+		flock 9
+		as_root apt-get -qq update >&2
+	) 9>"$cache/apt.lock" || die "apt-get update failed: is a Debian mirror reachable?"
 }
 
 # Which package lists are read: this system's, or those of Debian's backports for its next release, which the

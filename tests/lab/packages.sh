@@ -9,6 +9,22 @@ kvx_series='6.1:amd64,cloud-amd64,rt-amd64 6.12:amd64,cloud-amd64,rt-amd64 7.2:a
 
 recipe=${recipe:-1}
 
+# again_with_new_lists SCRIPT ARG...: run SCRIPT, and end as it does. Package lists that are too old name packages that
+# are gone: fetch() has then new ones, and ends with 76, and SCRIPT is run once more.
+again_with_new_lists()
+{
+	local out err=0
+	[ -z "${KVX_AGAIN:-}" ] || return 0
+	export KVX_AGAIN=1
+	out=$("$@") || err=$?
+	if [ $err = 76 ]; then
+		err=0
+		out=$("$@") || err=$?
+	fi
+	[ -z "$out" ] || printf '%s\n' "$out"
+	exit $err
+}
+
 # candidate PACKAGE: the version apt would install.
 candidate()
 {
@@ -26,7 +42,8 @@ fetch()
 		lists_update
 		(cd "$dir" && apt-get "${apt_lists[@]}" -qq download "$@") >"$dir/download.log" 2>&1 || {
 			tail -n 3 "$dir/download.log" >&2
-			die "cannot download $*"
+			say "error: cannot download $*"
+			exit 76
 		}
 	}
 }
@@ -57,6 +74,7 @@ entry()
 			"$cmd" "$dir" "$pkg" "$@"
 			touch "$dir/done"
 		) 9>"$dir.lock"
+		[ -e "$dir/done" ] || return 1
 	fi
 	echo "$dir"
 }
@@ -70,11 +88,13 @@ use_series()
 	esac
 }
 
-# newest_kver SERIES FLAVOUR: the release of the newest kernel of that series and flavour that has headers; or nothing.
+# newest_kver SERIES FLAVOUR [image]: the release of the newest kernel of that series and flavour that has headers, or an
+# image; or nothing.
 newest_kver()
 {
-	LC_ALL=C apt-cache "${apt_lists[@]}" search --names-only "^linux-headers-${1//./\\.}\\.[0-9+a-z-]*[0-9]-$2\$" |
-		sed 's/^linux-headers-//; s/ .*//' | sort -V | tail -n 1
+	LC_ALL=C apt-cache "${apt_lists[@]}" search --names-only \
+		"^linux-${3:-headers}-${1//./\\.}\\.[0-9+a-z-]*[0-9]-$2\$" |
+		sed "s/^linux-${3:-headers}-//; s/ .*//" | sort -V | tail -n 1
 }
 
 # patch_tools TOOLS FILE...: programs of the next Debian release get its C library, which is in TOOLS.

@@ -11,7 +11,7 @@ node_2_hangs()
 	touch /run/left
 	[ "$NODE" = 1 ] || tail -f /dev/null
 	until [ -e "$KVX_PARTNER" ]; do :; done
-	fail "node 2 has ended with $(cat "$KVX_PARTNER")"
+	fail "node 2 ended with $(cat "$KVX_PARTNER")"
 }
 
 ktap node_2_hangs
