@@ -19,7 +19,7 @@ round()
 
 	# By name, as an administrator would.
 	make -s -C "$top" lib cli
-	"$lab_dir/run" "$lab" -n 1 -b -- bash -c "modprobe -d $dir kvxfer && $build/bin/kvxfer info && modprobe -d $dir -r kvxfer"
+	"$lab_dir/run" "$lab" -n 1 -B -- bash -c "modprobe -d $dir kvxfer && $build/bin/kvxfer info && modprobe -d $dir -r kvxfer"
 
 	# Not with the distribution's own check for a root-owned system tree: this one is ours.
 	dkms remove -m kvxfer -v "$version" --all --sourcetree "$dir/usr/src" --dkmstree "$dir/dkms" \

@@ -29,7 +29,7 @@ static uint64_t other_boot_id;
 
 static int nr_crashes(void)
 {
-	return rounds(15, 4, 3, 500);
+	return rounds(8, 3, 3, 500);
 }
 
 /* Which round it is, is all that outlives a crash. */

@@ -5,9 +5,10 @@
  * tells.
  * Nodes: 2
  * Time: 300
- * Lanes: uml uml-smp uml-debug
+ * Lanes: uml-smp uml-debug
  */
 #define _GNU_SOURCE
+#define TWO_ONE_KIND_IN_DEBUG
 #define KTAP_CASE_LIMIT_S 150
 #include "netlink.h"
 #include "two.h"

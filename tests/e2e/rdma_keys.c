@@ -3,9 +3,10 @@
  * Keys of memory that another node may reach: as few as the device's pages allow, and ended by the
  * device when they are taken back.
  * Nodes: 2
- * Lanes: uml uml-smp uml-debug
+ * Lanes: uml-smp uml-debug
  */
 #define _GNU_SOURCE
+#define TWO_ONE_KIND_IN_DEBUG
 #include <sys/prctl.h>
 
 #include "netlink.h"

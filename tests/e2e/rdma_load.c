@@ -4,9 +4,10 @@
  * side, a cable that is pulled, a device that comes and goes.
  * Nodes: 2
  * Time: 300
- * Lanes: uml uml-smp uml-debug
+ * Lanes: uml-smp uml-debug
  */
 #define _GNU_SOURCE
+#define TWO_ONE_KIND_IN_DEBUG
 #define KTAP_CASE_LIMIT_S 250
 #include <pthread.h>
 

@@ -5,12 +5,12 @@
  * those of the matrix within a node.
  * Nodes: 2
  * Time: 400
- * Lanes: uml uml-smp uml-debug
- * Cases: uml every_kind_to_every_kind heads_are_cut_out_of_regions_and_put_back blocks_of_other_sizes_regroup
+ * Lanes: uml-smp uml-debug
  * Cases: uml-debug parts_of_blocks_touch_nothing_else heads_are_cut_out_of_regions_and_put_back
  * Cases: uml-debug blocks_of_other_sizes_regroup
  */
 #define _GNU_SOURCE
+#define TWO_ONE_KIND_IN_DEBUG
 #define KTAP_CASE_LIMIT_S 280
 #include "shapes.h"
 #include "two.h"

@@ -6,6 +6,7 @@
  * Lanes: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
+#define TWO_ONE_KIND_IN_DEBUG
 #define KTAP_CASE_LIMIT_S 200
 #include "two.h"
 

@@ -19,7 +19,7 @@
 /* Of a kind that is not rxe there are fewer. */
 static int rounds_of(bool removals, const char *type)
 {
-	const int n = removals ? rounds(50, 24, 24, 800) : rounds(200, 64, 64, 4000);
+	const int n = removals ? rounds(32, 24, 24, 800) : rounds(128, 64, 64, 4000);
 
 	return strcmp(type, "rxe") ? n / 4 : n;
 }

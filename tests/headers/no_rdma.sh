@@ -32,7 +32,7 @@ local_features_work_and_other_nodes_are_refused()
 {
 	make -s -C "$top" lib cli build/tests/e2e/agent build/tests/e2e/pool build/tests/e2e/xfer \
 		build/tests/e2e/share
-	"$lab_dir/run" "$lab" -n 1 -b -t 200 -- "$top/tests/headers/no_rdma_guest" "$module"
+	"$lab_dir/run" "$lab" -n 1 -B -t 200 -- "$top/tests/headers/no_rdma_guest" "$module"
 }
 
 ktap module_compiles_without_rdma module_needs_nothing_of_rdma local_features_work_and_other_nodes_are_refused
