@@ -7,7 +7,8 @@
  * page that was given to another while somebody still had it mapped is found out.
  *
  * Arguments of the environment: STRESS_S, how long; STRESS_SEED, to see a run again (nearly).
- * Lanes: uml-smp uml-debug debian-6.12
+ * Labs: uml-smp debian-6.1 debian-6.12
+ * Lanes: debian-6.12
  * Emulated: THP and GUP-fast under load
  */
 #define _GNU_SOURCE
