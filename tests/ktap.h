@@ -47,8 +47,8 @@ static inline bool long_run(void)
 }
 
 /*
- * Rounds of a test whose subject is chance: on a kernel at native speed, on one with every checker, on
- * an emulated machine; and by `make test-long` at native speed, of which the others then do a part.
+ * Rounds of a test whose subject is chance: on a kernel at native speed, on one with every checker,
+ * on an emulated machine, and at native speed by `make test-long`; the others then do a part of it.
  */
 static inline int rounds(int native, int debug, int emulated, int many)
 {
@@ -59,7 +59,7 @@ static inline int rounds(int native, int debug, int emulated, int many)
 	return long_run() ? many : native;
 }
 
-/* A time after which something hangs, in any unit, on a machine as slow as this one was measured to be. */
+/* A limit of time, in any unit, on a machine as slow as this one was measured to be. */
 static inline unsigned int patient(unsigned int time)
 {
 	const char *slow = getenv("KVX_SLOW");

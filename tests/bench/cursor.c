@@ -149,7 +149,7 @@ static double build_list(void *arg)
 	return bench_now() - t;
 }
 
-/* The module takes a random seed for each transfer: none is better or worse than what a user has. */
+/* The module takes a random seed for each transfer, so a new one is measured each time. */
 static double prepare(void *arg)
 {
 	static uint64_t seed = 1;

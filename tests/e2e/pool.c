@@ -2,7 +2,8 @@
 /*
  * Pools through the library: what they are, who may have them, how long they live.
  * Lanes: uml uml-smp uml-debug debian-6.1 debian-6.12
- * Cases: debian mappings_are_torn_and_moved_without_harm a_mapping_serves_direct_io_and_other_processes
+ * Cases: debian mappings_are_torn_and_moved_without_harm
+ * Cases: debian a_mapping_serves_direct_io_and_other_processes
  * Cases: debian every_kind_of_range_is_pinned_or_refused_by_name a_sealed_memfd_becomes_a_pool
  * Cases: debian memory_that_fork_shares_is_pinned_where_its_owner_sees_it
  * Emulated: GUP-fast, pins before 6.3, get_unmapped_area() before 6.19

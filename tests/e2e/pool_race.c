@@ -11,7 +11,6 @@
 
 #include "kvx.h"
 
-
 static struct kvx_agent *agent;
 static volatile bool stop;
 

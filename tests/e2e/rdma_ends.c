@@ -9,7 +9,8 @@
  * Lanes: uml-smp uml-debug debian-6.12
  * Cases: uml-debug what_ends_with_some_lost_on_its_way_touches_nothing_any_more
  * Cases: uml-debug what_was_on_its_way_by_a_wire_that_is_taken_away_goes_by_the_other
- * Cases: uml-debug the_only_wire_loses_its_address_for_a_while a_device_is_renamed_under_what_goes_by_it
+ * Cases: uml-debug the_only_wire_loses_its_address_for_a_while
+ * Cases: uml-debug a_device_is_renamed_under_what_goes_by_it
  * Cases: debian what_was_on_its_way_by_a_wire_that_is_taken_away_goes_by_the_other
  * Emulated: a real `ip link down`
  */

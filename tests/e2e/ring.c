@@ -229,8 +229,8 @@ static void *scribble(void *arg)
 }
 
 /*
- * On UML, threads of one process take turns in user space, so that one that spins there holds up the
- * other: there the ring is written on by a process.
+ * On UML, threads of one process take turns in user space, so one that spins there holds up the
+ * other: a process writes to the ring there.
  */
 static pid_t scribbler(int fd, const struct kvxfer_ring_setup *cmd)
 {
@@ -240,7 +240,8 @@ static pid_t scribbler(int fd, const struct kvxfer_ring_setup *cmd)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	ring = mmap(NULL, cmd->out_mmap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, cmd->out_mmap_offset);
+	ring = mmap(NULL, cmd->out_mmap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    cmd->out_mmap_offset);
 	if (ring != MAP_FAILED)
 		scribble(ring);
 	_exit(1);
@@ -267,8 +268,8 @@ TEST(a_ring_that_is_scribbled_on_hurts_nobody_else)
 	ring = mmap(NULL, cmd.out_mmap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, kvx_fd(b.agent),
 		    cmd.out_mmap_offset);
 	CHECK(ring != MAP_FAILED);
-	scribbles = mmap(NULL, sizeof(*scribbles), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			 -1, 0);
+	scribbles = mmap(NULL, sizeof(*scribbles), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	CHECK(scribbles != MAP_FAILED);
 	if (threaded)
 		CHECK(!pthread_create(&thread, NULL, scribble, ring));

@@ -70,7 +70,7 @@ static inline void wait_for_file(const char *path, const char *what)
 
 	for (unsigned int i = 0; access(path, F_OK); i++) {
 		if (ended)
-			FAIL("the other node has ended its part without %s in step %d", what, two_steps);
+			FAIL("the other node has ended without %s in step %d", what, two_steps);
 		/* If it has, what it left before is seen in one more look. */
 		ended = partner_has_ended();
 		if (i == patient(60000))
@@ -147,9 +147,9 @@ static inline void cli(const char *words)
 }
 
 /*
- * The kinds of RDMA that this kernel has in software. A test whose subject does not depend on the kind
- * defines TWO_ONE_KIND_IN_DEBUG: on the slow kernel with all checkers it goes by rxe alone, but in a
- * long run.
+ * The kinds of RDMA that this kernel has in software. A test whose subject does not depend on the
+ * kind defines TWO_ONE_KIND_IN_DEBUG: on the slow kernel with all checkers it uses rxe alone,
+ * except in a long run.
  */
 static inline const char *rdma_type(int i)
 {

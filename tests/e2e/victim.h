@@ -37,7 +37,8 @@ static inline void await(const char *word)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), "/run/lab/%s.%d.%s", program_invocation_short_name, two_steps, word);
+	snprintf(path, sizeof(path), "/run/lab/%s.%d.%s", program_invocation_short_name, two_steps,
+		 word);
 	wait_for_file(path, word);
 }
 

@@ -213,7 +213,8 @@ static pid_t start(int k)
 TEST(killed_at_any_moment)
 {
 	const char *many = getenv("KILL_TRANSFERS"), *from = getenv("KILL_SEED");
-	const uint64_t target = many ? strtoull(many, NULL, 0) : (uint64_t)rounds(10000, 2000, 2000, 200000);
+	const uint64_t target = many ? strtoull(many, NULL, 0) :
+				       (uint64_t)rounds(10000, 2000, 2000, 200000);
 	struct kvx_agent *agent;
 	pid_t pids[WORKERS];
 	uint64_t next = 0, kills = 0;
