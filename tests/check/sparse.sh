@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # sparse over the whole module, on the headers of both Debian kernels: not a word.
-# Time: 300
+# Time: 600
 . "$KVX_TOP/tests/ktap.sh"
 . "$KVX_TOP/tests/lab/lib.sh"
 

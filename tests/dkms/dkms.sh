@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # DKMS for Debian's kernels: add, build, install, load, remove, in a tree of its own.
-# Time: 300
+# Time: 900
 . "$KVX_TOP/tests/ktap.sh"
 . "$KVX_TOP/tests/lab/lib.sh"
 
