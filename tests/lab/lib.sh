@@ -48,7 +48,6 @@ apt_update()
 # Which package lists are read: this system's, or those of Debian's backports for its next release, which the
 # lab keeps in its cache, so that this system's apt never learns of them.
 kvx_backports=trixie-backports
-kvx_newest_kernel=7.3
 apt_lists=()
 
 use_own_lists()

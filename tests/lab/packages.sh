@@ -6,6 +6,8 @@
 # Kernel series that the module is built for, with the flavours that lane headers builds: dkms.conf accepts exactly
 # these series.
 kvx_series='6.1:amd64,cloud-amd64,rt-amd64 6.12:amd64,cloud-amd64,rt-amd64 7.2:amd64 7.3:amd64,cloud-amd64,rt-amd64'
+kvx_newest_kernel=${kvx_series##* }
+kvx_newest_kernel=${kvx_newest_kernel%%:*}
 
 recipe=1	# raise it when the steps of the scripts that use entry() change what comes out
 
