@@ -33,8 +33,8 @@ struct kvx_rail;
 #define KVX_BACKOFF_MIN_MS	100
 #define KVX_BACKOFF_MAX_MS	5000
 
-/* How often in a row a port of our own that is taken is nothing to speak of. */
-#define KVX_PORTS_TAKEN_MAX	16
+/* How often in a row nothing is told of an attempt that nobody answered, by iWARP. */
+#define KVX_UNANSWERED_MAX	16
 
 /**
  * kvx_backoff_ms() - how long until an address is tried again
@@ -114,7 +114,7 @@ struct kvx_msg {
  * @net: in which network namespace, without a reference: it is gone before that is
  * @rail: what is there, or is being made; without a reference, under the peer's lock
  * @attempts: how often in a row that came to nothing
- * @port_taken: how often in a row nobody was asked, as a port of our own was taken
+ * @unanswered: how often in a row nobody was asked, or the answer was lost; by iWARP
  * @error: why, the last time
  * @refusal: why, if the other said so
  * @next: when it may be tried again, in jiffies
@@ -129,7 +129,7 @@ struct kvx_address {
 	struct kvx_net *net;
 	struct kvx_rail *rail;
 	u32 attempts;
-	u32 port_taken;
+	u32 unanswered;
 	int error;
 	u32 refusal;
 	unsigned long next;
@@ -151,6 +151,7 @@ struct kvx_address {
  * @broken: why it is to go for good, which its connect work sees to: a negative errno; or 0
  * @down: an administrator does not want it to be connected
  * @held: an administrator wants it to be connected; it counts in @wanted
+ * @orders: how often an administrator has ordered it to be connected
  * @probe: it stands for whoever is at an address: its name is nobody's
  * @addresses: where it can be asked; those without a family are free
  * @wanted: how many want to be connected
@@ -204,6 +205,7 @@ struct kvx_peer {
 	int broken;
 	bool down;
 	bool held;
+	u32 orders;
 	bool probe;
 	struct kvx_address addresses[KVX_PEER_ADDRESSES_MAX];
 	u32 wanted;

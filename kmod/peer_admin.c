@@ -153,6 +153,7 @@ int kvx_peer_order(struct kvx_peer *peer, const struct sockaddr_storage *addr, b
 
 	spin_lock(&peer->lock);
 	peer->down = down;
+	peer->orders += !down;
 	/* Whoever orders it does not wait for what was decided before. */
 	for (address = peer->addresses; address < kvx_addresses_end(peer); address++)
 		address->next = jiffies;

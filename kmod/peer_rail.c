@@ -134,6 +134,7 @@ enum kvxfer_refusal kvx_peer_rail_new(struct kvx_peer *peer, struct kvx_rail *ra
 	if (!refusal)
 		refusal = __kvx_peer_judge_all(peer, rail);
 	if (!refusal) {
+		rail->order = peer->orders;
 		list_add_tail(&rail->link, &peer->rails);
 		if (address && rail->active) {
 			address->rail = rail;
@@ -267,6 +268,16 @@ bool kvx_peer_is_lost(struct kvx_peer *peer)
 	return lost;
 }
 
+/*
+ * By iWARP a port of our own may be taken, so that nobody was asked, see kvx_link_ask(); another will
+ * be chosen. And a connection may end before the answer was read, see kvx_link_event().
+ */
+static bool __kvx_rail_is_unanswered(struct kvx_rail *rail)
+{
+	return rail->error == -EADDRINUSE ||
+	       (rail->active && rail->error == -ECONNRESET && !READ_ONCE(rail->links[0].up));
+}
+
 /* When is its address to be tried again? Returns false when it has not been tried. */
 static bool __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 {
@@ -283,12 +294,14 @@ static bool __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 	if (!address)
 		return true;
 	address->next = jiffies;
-	/* By iWARP, see kvx_link_ask(): nobody was asked, and another port will be chosen. */
-	if (rail->error == -EADDRINUSE && address->port_taken < KVX_PORTS_TAKEN_MAX) {
-		address->port_taken++;
+	/* Begun before an order, so it is no answer to that: the next attempt is. */
+	if (rail->active && !rail->was_ready && rail->order != peer->orders)
+		return false;
+	if (__kvx_rail_is_unanswered(rail) && address->unanswered < KVX_UNANSWERED_MAX) {
+		address->unanswered++;
 		return false;
 	}
-	address->port_taken = 0;
+	address->unanswered = 0;
 	address->error = rail->error;
 	address->refusal = rail->refusal;
 	address->bytes[0] += atomic64_read(&rail->bytes[0]);

@@ -53,6 +53,7 @@ enum kvx_rail_state {
  * @failed: it is to end
  * @error: why: an errno
  * @refusal: why, if the other said so
+ * @order: how often it had been ordered when this was begun
  * @was_ready: it could be used
  * @hello_sent: ours
  * @hello_came: theirs
@@ -112,6 +113,7 @@ struct kvx_rail {
 	bool failed;
 	int error;
 	enum kvxfer_refusal refusal;
+	u32 order;
 	bool was_ready;
 	bool hello_sent;
 	bool hello_came;
