@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Other nodes, as an administrator sees and orders them: both nodes go through the cases in step.
 # Nodes: 2
-# Labs: uml uml-debug debian-6.1 debian-6.12
+# Labs: uml uml-smp uml-debug debian-6.1 debian-6.12
 # Lanes: uml-debug
 # Time: 300
 . "$KVX_TOP/tests/ktap.sh"
@@ -442,13 +442,15 @@ a_port_that_a_socket_has_is_nobodys_trouble()
 		open(my $file, ">", $ARGV[0]) or die;
 		close($file);
 		sleep' "$bound" &
+	holder=$!
+	# Not only at the end: what still runs keeps the case from ending.
+	trap 'kill $holder' EXIT
 	by_and_by [ -e "$bound" ]
 	for _ in {1..12}; do
 		says 'node2: connected, 1 of 1 rails ready' 0 "$kvxfer" peer connect 10.77.0.2
 		"$kvxfer" peer disconnect node2
 		nothing_is_connected
 	done
-	kill $!
 	echo "$range" >/proc/sys/net/ipv4/ip_local_port_range
 }
 
