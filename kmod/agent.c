@@ -148,14 +148,15 @@ err_free:
 EXPORT_SYMBOL_IF_KUNIT(kvx_agent_open);
 
 /*
- * All that it owned went when it was closed, but for the states: a transfer that is being released
- * writes its own until it is no more.
+ * All that it owned went when it was closed, but for what is mapped: the states, of which a transfer
+ * that is being released writes its own until it is no more, and the ring.
  */
 static void kvx_agent_free(struct kref *ref)
 {
 	struct kvx_agent *agent = container_of(ref, struct kvx_agent, ref);
 
 	kvx_states_free(agent);
+	kvx_ring_free(agent);
 	put_pid(agent->pid);
 	mutex_destroy(&agent->imports_lock);
 	kfree(agent);
@@ -194,7 +195,6 @@ void kvx_agent_close(struct kvx_agent *agent)
 	kvx_connects_drop(agent);
 	kvx_layouts_drop(agent);
 	kvx_pools_drop(agent);
-	kvx_ring_free(agent);
 	kvx_net_close(agent->net);
 	kvx_agent_put(agent);
 }

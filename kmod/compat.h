@@ -90,12 +90,13 @@ static inline unsigned int kvx_pin_flags(unsigned long addr, unsigned long *nr, 
 	return readonly ? flags : flags | FOLL_WRITE;
 }
 
-static inline unsigned int kvx_hugetlb_seals(struct inode *inode)
+/* The seals of a memfd of huge pages. A kernel without those has no such memfd. */
+static inline unsigned int *kvx_hugetlb_seals(struct inode *inode)
 {
 #ifdef CONFIG_HUGETLBFS
-	return HUGETLBFS_I(inode)->seals;
+	return &HUGETLBFS_I(inode)->seals;
 #else
-	return 0;
+	return NULL;
 #endif
 }
 

@@ -344,7 +344,9 @@ int kvx_pages_pin(struct kvx_pages *pages, unsigned long addr, unsigned long nr,
  * @progress: how far it is
  *
  * The file is mapped into the caller a window at a time and pinned there: the way that is the same
- * for plain and for huge pages and on every kernel. Holes are filled.
+ * for plain and for huge pages and on every kernel. Holes are filled. The mapping is for reading,
+ * because a memfd that is a pool already cannot be mapped for writing any more; the pages of a shared
+ * mapping are the file's either way.
  *
  * Context: process, may sleep.
  * Return: 0, -ENOMEM, -EINTR or -EFAULT.
@@ -360,14 +362,14 @@ int kvx_pages_pin_file(struct kvx_pages *pages, struct file *file, unsigned long
 		return kvx_refuse(hdr, err, KVXFER_REASON_NO_MEMORY, 0);
 	while (pages->nr < nr) {
 		window = min_t(unsigned long, nr - pages->nr, KVX_FILE_WINDOW_PAGES);
-		addr = vm_mmap(file, 0, window << PAGE_SHIFT, PROT_READ | PROT_WRITE, MAP_SHARED,
+		addr = vm_mmap(file, 0, window << PAGE_SHIFT, PROT_READ, MAP_SHARED,
 			       pages->nr << PAGE_SHIFT);
 		if (IS_ERR_VALUE(addr)) {
 			err = kvx_refuse(hdr, (int)addr, KVXFER_REASON_NO_MEMORY,
 					 kvx_mib(pages->nr));
 			break;
 		}
-		err = kvx_pages_pin_range(pages, addr, window, false, file->f_mapping, hdr,
+		err = kvx_pages_pin_range(pages, addr, window, true, file->f_mapping, hdr,
 					  progress);
 		vm_munmap(addr, window << PAGE_SHIFT);
 		if (err)
@@ -376,6 +378,27 @@ int kvx_pages_pin_file(struct kvx_pages *pages, struct file *file, unsigned long
 	if (err)
 		kvx_pages_free(pages);
 	return err;
+}
+
+/**
+ * kvx_pages_are_of() - are pages still those of a file?
+ * @pages: complete
+ * @mapping: the file's
+ *
+ * Context: process, may sleep.
+ * Return: false when one of them has been taken out of the file.
+ */
+bool kvx_pages_are_of(const struct kvx_pages *pages, const struct address_space *mapping)
+{
+	unsigned long index;
+
+	for (index = 0; index < pages->nr; index++) {
+		if (READ_ONCE(page_folio(kvx_pages_at(pages, index))->mapping) != mapping)
+			return false;
+		if (!(index % KVX_SLOT_PAGES))
+			cond_resched();
+	}
+	return true;
 }
 
 static void kvx_pages_free_run(enum kvx_pages_origin origin, struct page **table,

@@ -99,6 +99,7 @@ int kvx_pages_alloc(struct kvx_pages *pages, unsigned long nr, int node, struct 
 		    struct kvx_progress progress);
 int kvx_pages_pin(struct kvx_pages *pages, unsigned long addr, unsigned long nr, bool readonly,
 		  struct kvxfer_hdr *hdr, struct kvx_progress progress);
+bool kvx_pages_are_of(const struct kvx_pages *pages, const struct address_space *mapping);
 int kvx_pages_pin_file(struct kvx_pages *pages, struct file *file, unsigned long nr,
 		       struct kvxfer_hdr *hdr, struct kvx_progress progress);
 void kvx_pages_free(struct kvx_pages *pages);

@@ -34,6 +34,7 @@ struct pid;
  * @pages: the memory; constant once it is published
  * @readonly: of memory that may not be written, by whatever way
  * @file: the memfd
+ * @read_file: the same, open for reading; of a memfd of huge pages
  * @dmabuf: the dma-buf; then there are no @pages
  * @map: where the kernel sees it
  * @cpu_lock: held while that comes into use or goes out of it
@@ -65,6 +66,7 @@ struct kvx_pool {
 	struct kvx_pages pages;
 	bool readonly;
 	struct file *file;
+	struct file *read_file;
 	struct dma_buf *dmabuf;
 	struct iosys_map map;
 	struct mutex cpu_lock;		/* see above */
@@ -103,6 +105,11 @@ static inline bool kvx_pool_same(const struct kvx_pool *a, const struct kvx_pool
 	       kvx_pages_at(&a->pages, last) == kvx_pages_at(&b->pages, last);
 }
 
+static inline bool kvx_pool_is_huge(const struct kvx_pool *pool)
+{
+	return pool->page_bytes != PAGE_SIZE;
+}
+
 extern struct mutex kvx_pools_lock;
 
 struct kvx_pool *kvx_pool_get(struct kvx_agent *agent, u32 handle, bool *write);
@@ -137,6 +144,8 @@ int kvx_dmabuf_begin(struct kvx_pool *pool);
 void kvx_dmabuf_end(struct kvx_pool *pool);
 
 /* pool_map.c */
+int kvx_mmap_by(struct vm_area_struct *vma, const char *name, const struct file_operations *fops,
+		void *held, int flags);
 void kvx_pool_show(struct kvx_pool *pool, struct vm_area_struct *vma);
 int kvx_pool_mmap(struct kvx_agent *agent, struct vm_area_struct *vma);
 unsigned long kvx_pool_get_unmapped_area(struct kvx_agent *agent, struct file *file,

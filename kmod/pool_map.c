@@ -6,11 +6,18 @@
  * (O_DIRECT, ibv_reg_mr, process_vm_readv, our own POOL_PIN) works on it. Nothing is filled in when
  * it is made, so that this costs the same for any size; a fault fills in the whole slot around it.
  *
- * A mapping holds a reference to its pool, and, by its file, the agent. Every page it shows has a
- * count of its own, too: pages stay what they are until the last mapping of each has gone.
+ * A mapping holds a reference to its pool. Every page it shows has a count of its own, too: pages
+ * stay what they are until the last mapping of each has gone.
  *
- * A pool of a memfd or a dma-buf is mapped as that file is.
+ * A mapping has a file of its own, which holds the pool and not the agent: a process that was forked
+ * keeps the memory that it has mapped, and nothing else of an agent that ends. The kernel maps that
+ * file again by itself (remap_file_pages()), so it knows how far the pool goes, and allows what the
+ * agent's open of the pool allows.
+ *
+ * A pool of a dma-buf is mapped as that file is; so is a memfd of huge pages, which no other file can
+ * show. Its seals keep mapping and pinned pages the same, see kvx_memfd_seal().
  */
+#include <linux/anon_inodes.h>
 #include <linux/dma-buf.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -99,18 +106,89 @@ const struct vm_operations_struct kvx_pool_vm_ops = {
 	.fault	= kvx_vma_fault,
 };
 
-static int kvx_pool_mmap_file(struct kvx_pool *pool, struct vm_area_struct *vma)
+/**
+ * kvx_mmap_by() - let a mapping hold something else than the file that was mapped
+ * @vma: the mapping, which is being made
+ * @name: of the file that it is to have
+ * @fops: of that file; their release() gives back @held
+ * @held: what it holds: a reference that is the file's when 0 is returned
+ * @flags: O_RDONLY or O_RDWR: what mappings of it may allow
+ *
+ * Context: process, the address space is locked for writing.
+ * Return: 0 or an errno.
+ */
+int kvx_mmap_by(struct vm_area_struct *vma, const char *name, const struct file_operations *fops,
+		void *held, int flags)
 {
-	if (vma->vm_pgoff & ((pool->page_bytes >> PAGE_SHIFT) - 1) ||
-	    (vma->vm_end - vma->vm_start) & (pool->page_bytes - 1))
+	struct file *file = anon_inode_getfile(name, fops, held, flags | O_CLOEXEC);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	vma_set_file(vma, file);
+	fput(file);
+	return 0;
+}
+
+static int kvx_pool_file_release(struct inode *inode, struct file *file)
+{
+	/* Perhaps the address space is locked. */
+	kvx_pool_put_async(file->private_data);
+	return 0;
+}
+
+static int kvx_pool_file_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct kvx_pool *pool = file->private_data;
+
+	if (!(vma->vm_flags & VM_MAYSHARE) ||
+	    kvx_vma_index(vma, vma->vm_end) > pool->bytes >> PAGE_SHIFT)
+		return -EINVAL;
+	kref_get(&pool->ref);
+	kvx_pool_show(pool, vma);
+	return 0;
+}
+
+static const struct file_operations kvx_pool_file_fops = {
+	.owner		= THIS_MODULE,
+	.mmap		= kvx_pool_file_mmap,
+	.release	= kvx_pool_file_release,
+};
+
+/* Takes over the caller's reference to the pool when it succeeds. */
+static int kvx_pool_mmap_pages(struct kvx_pool *pool, struct vm_area_struct *vma, bool write)
+{
+	int err;
+
+	vma->vm_pgoff = kvx_vma_index(vma, vma->vm_start);
+	err = kvx_mmap_by(vma, "[kvxfer-pool]", &kvx_pool_file_fops, pool,
+			  write ? O_RDWR : O_RDONLY);
+	if (err)
+		return err;
+	kref_get(&pool->ref);
+	kvx_pool_show(pool, vma);
+	return 0;
+}
+
+static int kvx_pool_mmap_huge(struct kvx_pool *pool, struct vm_area_struct *vma, bool write)
+{
+	const vm_flags_t writable = vma->vm_flags & (VM_WRITE | VM_MAYWRITE);
+	int err;
+
+	/* Between the choice of the address and now the number may have become another pool's. */
+	if ((vma->vm_start | vma->vm_end) & (pool->page_bytes - 1) ||
+	    vma->vm_pgoff & ((pool->page_bytes >> PAGE_SHIFT) - 1))
 		return -EINVAL;
 	vma->vm_pgoff = kvx_vma_index(vma, vma->vm_start);
-	vma_set_file(vma, pool->file);
-	return vfs_mmap(vma->vm_file, vma);
+	vma_set_file(vma, write ? pool->file : pool->read_file);
+	/* The seal against writing is ours, and is for those who come by another way. */
+	vm_flags_mod(vma, 0, VM_WRITE);
+	err = vfs_mmap(vma->vm_file, vma);
+	vm_flags_mod(vma, writable, 0);
+	return err;
 }
 
 /**
- * kvx_pool_show() - make a mapping one of a pool of the kernel's own pages
+ * kvx_pool_show() - make a mapping show the pages of a pool
  * @pool: with a reference, which goes to the mapping
  * @vma: the mapping
  *
@@ -153,8 +231,8 @@ int kvx_pool_mmap(struct kvx_agent *agent, struct vm_area_struct *vma)
 		goto out_put;
 	if (!write)
 		vm_flags_mod(vma, 0, VM_MAYWRITE);
-	if (pool->file) {
-		err = kvx_pool_mmap_file(pool, vma);
+	if (kvx_pool_is_huge(pool)) {
+		err = kvx_pool_mmap_huge(pool, vma, write);
 		goto out_put;
 	}
 	if (pool->dmabuf) {
@@ -167,9 +245,9 @@ int kvx_pool_mmap(struct kvx_agent *agent, struct vm_area_struct *vma)
 			err = dma_buf_mmap(pool->dmabuf, vma, 0);
 		goto out_put;
 	}
-	kvx_pool_show(pool, vma);
-	return 0;
-
+	err = kvx_pool_mmap_pages(pool, vma, write);
+	if (!err)
+		return 0;
 out_put:
 	kvx_pool_put_async(pool);
 	return err;
@@ -198,7 +276,7 @@ unsigned long kvx_pool_get_unmapped_area(struct kvx_agent *agent, struct file *f
 
 	if (handle && handle <= KVX_POOL_HANDLE_MAX)
 		pool = kvx_pool_get(agent, handle, NULL);
-	if (pool && pool->file && pool->file->f_op->get_unmapped_area) {
+	if (pool && kvx_pool_is_huge(pool) && pool->file->f_op->get_unmapped_area) {
 		pgoff &= (1UL << (KVX_POOL_MMAP_SHIFT - PAGE_SHIFT)) - 1;
 		addr = pool->file->f_op->get_unmapped_area(pool->file, addr, len, pgoff, flags);
 	} else {

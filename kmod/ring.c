@@ -288,11 +288,10 @@ void kvx_states_free(struct kvx_agent *agent)
 }
 
 /**
- * kvx_ring_free() - the agent is closing
- * @agent: all of its transfers are released, so that none is told of here; mappings have what they
- * show
+ * kvx_ring_free() - nobody has the agent any more
+ * @agent: none of its transfers is told of here any more; mappings have the pages that they show
  *
- * Context: process, may sleep.
+ * Context: any.
  */
 void kvx_ring_free(struct kvx_agent *agent)
 {
@@ -312,8 +311,20 @@ void kvx_ring_free(struct kvx_agent *agent)
 /*
  * --- mappings -----------------------------------------------------------------------------------
  *
- * A mapping holds the agent by its file.
+ * A mapping has a file of its own, which holds the agent's struct. So it may be that of a process that
+ * was forked, and stay when the agent has ended.
  */
+
+static int kvx_shown_release(struct inode *inode, struct file *file)
+{
+	kvx_agent_put(file->private_data);
+	return 0;
+}
+
+static const struct file_operations kvx_shown_fops = {
+	.owner		= THIS_MODULE,
+	.release	= kvx_shown_release,
+};
 
 static vm_fault_t kvx_states_fault(struct vm_fault *vmf)
 {
@@ -360,21 +371,26 @@ int kvx_ring_mmap(struct kvx_agent *agent, struct vm_area_struct *vma)
 	const unsigned long ring_first = KVXFER_MMAP_RING >> PAGE_SHIFT;
 	const struct kvx_ring *ring = kvx_ring_of(agent);
 	const unsigned long first = vma->vm_pgoff, nr = vma_pages(vma);
+	bool is_states;
+	int err;
 
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
-	if (first >= states && first + nr <= states + ARRAY_SIZE(agent->states)) {
-		if (vma->vm_flags & VM_WRITE)
-			return -EACCES;
-		vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, VM_MAYWRITE);
-		vma->vm_ops = &kvx_states_vm_ops;
-	} else if (ring && first >= ring_first &&
-		   first + nr <= ring_first + (kvx_ring_bytes(ring->entries) >> PAGE_SHIFT)) {
-		vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, 0);
-		vma->vm_ops = &kvx_ring_vm_ops;
-	} else {
+	is_states = first >= states && first + nr <= states + ARRAY_SIZE(agent->states);
+	if (!is_states && !(ring && first >= ring_first &&
+			    first + nr <= ring_first + (kvx_ring_bytes(ring->entries) >> PAGE_SHIFT)))
 		return -EINVAL;
+	if (is_states && vma->vm_flags & VM_WRITE)
+		return -EACCES;
+	kref_get(&agent->ref);
+	err = kvx_mmap_by(vma, is_states ? "[kvxfer-states]" : "[kvxfer-ring]", &kvx_shown_fops, agent,
+			  is_states ? O_RDONLY : O_RDWR);
+	if (err) {
+		kvx_agent_put(agent);
+		return err;
 	}
+	vm_flags_mod(vma, VM_DONTEXPAND | VM_DONTDUMP, is_states ? VM_MAYWRITE : 0);
+	vma->vm_ops = is_states ? &kvx_states_vm_ops : &kvx_ring_vm_ops;
 	vma->vm_private_data = agent;
 	return 0;
 }

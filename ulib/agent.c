@@ -201,7 +201,6 @@ void kvx_close(struct kvx_agent *agent)
 {
 	if (!agent)
 		return;
-	/* A mapping holds the agent as a descriptor does. */
 	kvx_unmap_states(agent);
 	if (agent->ring)
 		munmap(agent->ring, agent->ring_bytes);

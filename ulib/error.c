@@ -66,8 +66,11 @@ static const struct {
 		"INTERRUPTED", "it was interrupted, and nothing is left of it", ": after %u MiB" },
 	[KVXFER_REASON_MEMFD_KIND] = { "MEMFD_KIND", "the file is no memfd", NULL },
 	[KVXFER_REASON_MEMFD_SEAL] = {
-		"MEMFD_SEAL", "the memfd must be sealed against shrinking, and not against writing",
+		"MEMFD_SEAL",
+		"the memfd must be sealed against shrinking (of huge pages: and growing), and not against writing",
 		": its seals are %u" },
+	[KVXFER_REASON_MEMFD_HOLE] = {
+		"MEMFD_HOLE", "memory was taken out of the memfd while the pool was made", NULL },
 	[KVXFER_REASON_MEMFD_ACCESS] = {
 		"MEMFD_ACCESS", "the memfd must be open for reading and writing", NULL },
 	[KVXFER_REASON_RANGE] = {

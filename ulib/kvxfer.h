@@ -143,7 +143,7 @@ enum kvx_pool_kind {
  * @mode: who may open it by name: bits of 0666
  * @node: NUMA node its memory must be on; -1: any
  * @gid: group that it belongs to; -1: the caller's
- * @memfd: memfd that its memory is of, sealed with F_SEAL_SHRINK; -1: the kernel's own memory
+ * @memfd: memfd that its memory is of, sealed as kvx_pool_create(3) says; -1: the kernel's own memory
  * @progress: where the kernel counts the bytes that it has, for another thread to show; NULL:
  * nowhere
  */

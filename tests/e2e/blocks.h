@@ -94,9 +94,9 @@ static inline void get_memory(struct side *side, uint64_t bytes)
 
 		fd = sealed_memfd(0, side->bytes, F_SEAL_SHRINK);
 		opts.memfd = fd;
-		OK(kvx_pool_create(side->agent, &side->pool, 0, &opts));
 		addr = mmap(NULL, side->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		CHECK(addr != MAP_FAILED);
+		OK(kvx_pool_create(side->agent, &side->pool, 0, &opts));
 		close(fd);
 	} else {
 		OK(kvx_pool_create(side->agent, &side->pool, side->bytes, NULL));

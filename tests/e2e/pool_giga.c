@@ -43,7 +43,7 @@ TEST(a_memfd_of_a_page_of_a_gigabyte_becomes_a_pool)
 			break;
 	}
 	CHECK(node < NODES);
-	opts.memfd = sealed_memfd(MFD_HUGETLB | MFD_HUGE_1GB, GIB, F_SEAL_SHRINK);
+	opts.memfd = sealed_memfd(MFD_HUGETLB | MFD_HUGE_1GB, GIB, F_SEAL_SHRINK | F_SEAL_GROW);
 	CHECK_EQ(kvx_pool_create(agent, &pool, GIB / 2, &opts), -EINVAL);
 	REASON(POOL_SIZE);
 	OK(kvx_pool_create(agent, &pool, 0, &opts));

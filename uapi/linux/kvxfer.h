@@ -48,7 +48,8 @@
  * sizeof(struct kvxfer_hdr) no reason is written, as the caller says that there is no room for it.
  *
  * An agent belongs to its open file: dup, fork and SCM_RIGHTS share it, and closing the last copy
- * ends it and frees all that it owns, however the process came to its end.
+ * ends it and frees all that it owns, however the process came to its end. Mappings do not hold it:
+ * those of its pools keep the memory, and those of its ring and states show what was there last.
  */
 
 #define KVXFER_DEVICE		"/dev/kvxfer"
@@ -97,7 +98,7 @@
  * @KVXFER_REASON_NO_MEMORY: there is not that much memory; @index is how many MiB were got
  * @KVXFER_REASON_INTERRUPTED: a signal came; @index is how many MiB were done
  * @KVXFER_REASON_MEMFD_KIND: the file is no memfd
- * @KVXFER_REASON_MEMFD_SEAL: the memfd is not sealed against shrinking (F_SEAL_SHRINK)
+ * @KVXFER_REASON_MEMFD_SEAL: the memfd's seals, in @index, are not those that POOL_CREATE needs
  * @KVXFER_REASON_MEMFD_ACCESS: the descriptor does not allow reading and writing
  * @KVXFER_REASON_RANGE: the range is not page aligned, is empty or wraps around
  * @KVXFER_REASON_RANGE_UNMAPPED: nothing is mapped in the range; @index is the page within it
@@ -223,6 +224,7 @@
  * @KVXFER_REASON_MSG_FULL: of a completion: so many of the agent's messages, or of those between
  *	the two nodes, have not ended that no more can be sent
  * @KVXFER_REASON_PEER_NO_RDMA: this node's kernel has no RDMA, so it reaches no other node
+ * @KVXFER_REASON_MEMFD_HOLE: memory was taken out of the memfd while the pool was made
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -353,6 +355,7 @@ enum kvxfer_reason {
 	KVXFER_REASON_MSG_REFUSED	= 124,
 	KVXFER_REASON_MSG_FULL		= 125,
 	KVXFER_REASON_PEER_NO_RDMA	= 126,
+	KVXFER_REASON_MEMFD_HOLE	= 127,
 
 	KVXFER_REASON_NR
 };
@@ -469,10 +472,12 @@ enum kvxfer_pool_kind {
 /**
  * struct kvxfer_pool_create - ioctl(KVXFER_IOC_POOL_CREATE): memory that the system owns
  * @hdr: flags: KVXFER_POOL_CREATE_*
- * @bytes: a multiple of the page size; for a memfd, 0 means all of it
+ * @bytes: a multiple of the page size; for a memfd, 0 means all of it, which a memfd of huge pages
+ *	must be
  * @progress: where the kernel shall count the bytes it has, a __u64; 0 for nowhere
  * @node: NUMA node, with CREATE_NODE; a memfd brings its own
- * @fd: memfd sealed with F_SEAL_SHRINK and open for both ways, with CREATE_MEMFD
+ * @fd: memfd that is open for both ways, with CREATE_MEMFD. It must be sealed with F_SEAL_SHRINK, of
+ *	huge pages with F_SEAL_GROW, too, and neither against writing nor against seals.
  * @mode: who may open it by name: bits of 0666, for owner, group and others. Owner is the caller.
  * @gid: group, with CREATE_GROUP; else it is the caller's
  * @name: if not empty, the pool can be opened by this name, and lives until it is unlinked and
@@ -486,8 +491,12 @@ enum kvxfer_pool_kind {
  * Memory is zeroed, in chunks of 2 MiB where they can be had, and charged to the caller's memory
  * cgroup (a memfd's is charged to who made it). A signal ends the making, and nothing is left.
  *
+ * A memfd is sealed with F_SEAL_FUTURE_WRITE: its memory is the pool's from then on, and nobody makes
+ * holes in it. Mappings of the memfd that are there stay; new ones for writing are made of the pool.
+ * With that seal a memfd can become another pool only while there is one of the same user.
+ *
  * Return: 0; EINVAL with POOL_SIZE, POOL_MODE, POOL_NODE, NAME_LONG, NAME_CHAR, FIELD_UNUSED,
- * MEMFD_KIND, MEMFD_SEAL; EBADF for no file; EACCES with MEMFD_ACCESS; EPERM with POOL_GROUP;
+ * MEMFD_KIND, MEMFD_SEAL, MEMFD_HOLE; EBADF for no file; EACCES with MEMFD_ACCESS; EPERM with POOL_GROUP;
  * EEXIST with POOL_NAME_TAKEN; EDQUOT with QUOTA_BYTES, QUOTA_POOLS; ENOMEM with NO_MEMORY; EINTR
  * with INTERRUPTED.
  */
