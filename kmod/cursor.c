@@ -116,44 +116,114 @@ static enum kvx_shape_error kvx_shape_check_pieces(struct kvx_shape *shape)
 	return KVX_SHAPE_OK;
 }
 
-/* Is an id there twice? @scratch holds the index above each id that was met, 0 for none. */
-static bool kvx_ids_repeat(const __u32 *ids, __u32 nr, __u64 seed, __u32 *scratch, __u32 *index)
-{
-	const __u32 mask = kvx_shape_scratch(nr) - 1, shift = __builtin_clz(mask) + 32;
-	__u32 i, at;
+/* Tests count by it how often an id is compared. */
+#ifndef KVX_ID_PROBED
+#define KVX_ID_PROBED()
+#endif
 
-	/* Who chooses ids must not be able to choose such as meet: so there is a seed. */
-	seed |= 1;
+/* Ids between two calls of a pause. */
+#define KVX_IDS_PAUSE	(1U << 14)
+
+static void kvx_ids_pause(__u32 i, void (*pause)(void))
+{
+	if (pause && !(i % KVX_IDS_PAUSE))
+		pause();
+}
+
+/* Is an id there twice? @scratch has a bit for each block. */
+static bool kvx_ids_repeat_by_bit(const __u32 *ids, __u32 nr, __u32 blocks, __u32 *scratch,
+				  void (*pause)(void), __u32 *index)
+{
+	__u32 i, bit;
+
+	memset(scratch, 0, ((size_t)blocks + 31) / 32 * sizeof(*scratch));
+	for (i = 0; i < nr; i++) {
+		KVX_ID_PROBED();
+		bit = 1U << ids[i] % 32;
+		if (scratch[ids[i] / 32] & bit) {
+			*index = i;
+			return true;
+		}
+		scratch[ids[i] / 32] |= bit;
+		kvx_ids_pause(i, pause);
+	}
+	return false;
+}
+
+/*
+ * Who chooses ids must not be able to choose such as meet: so there is a seed. And ids mostly follow
+ * each other, which must not show: a product alone would keep them in a row, and let them meet by
+ * the thousand with one seed in some hundreds.
+ */
+static __u64 kvx_id_mix(__u32 id, __u64 seed)
+{
+	__u64 x = id + seed;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
+	return x ^ x >> 31;
+}
+
+/* The same; @scratch holds the index above each id that was met, 0 for none. */
+static bool kvx_ids_repeat_by_hash(const __u32 *ids, __u32 nr, __u64 seed, __u32 *scratch,
+				   void (*pause)(void), __u32 *index)
+{
+	const __u32 mask = kvx_shape_scratch(nr) - 1;
+	__u32 i, at;
 
 	memset(scratch, 0, ((size_t)mask + 1) * sizeof(*scratch));
 	for (i = 0; i < nr; i++) {
-		for (at = ids[i] * seed >> shift; scratch[at]; at = (at + 1) & mask) {
+		KVX_ID_PROBED();
+		for (at = kvx_id_mix(ids[i], seed) & mask; scratch[at]; at = (at + 1) & mask) {
+			KVX_ID_PROBED();
 			if (ids[scratch[at] - 1] == ids[i]) {
 				*index = i;
 				return true;
 			}
 		}
 		scratch[at] = i + 1;
+		kvx_ids_pause(i, pause);
 	}
 	return false;
+}
+
+static bool kvx_ids_repeat(const struct kvx_shape *shape, __u32 *scratch, void (*pause)(void),
+			   __u32 *index)
+{
+	const __u32 blocks = shape->dst.layout->geo.num_blocks, nr = shape->dst.nr;
+
+	if (blocks / 32 < kvx_shape_scratch(nr))
+		return kvx_ids_repeat_by_bit(shape->dst.ids, nr, blocks, scratch, pause, index);
+	return kvx_ids_repeat_by_hash(shape->dst.ids, nr, shape->seed, scratch, pause, index);
+}
+
+/* Where the first id is that the side's layout does not have; the number of ids if there is none. */
+static __u32 kvx_ids_beyond(const struct kvx_side *side, void (*pause)(void))
+{
+	__u32 i;
+
+	for (i = 0; i < side->nr && side->ids[i] < side->layout->geo.num_blocks; i++)
+		kvx_ids_pause(i, pause);
+	return i;
 }
 
 /**
  * kvx_shape_init() - approve of a shape
  * @shape: its sides, layers and outers are set; the rest is filled in
  * @scratch: kvx_shape_scratch() words for the destination's list
+ * @pause: called now and then, as long lists take long; NULL for none
  * @index: set with an error that has one
  *
  * The layouts have passed kvx_layout_check(). Whether source and destination are the same bytes is
  * not looked at here.
  *
- * Context: any; the time follows the number of ids.
+ * Context: any where @pause may be called; the time follows the number of ids.
  * Return: KVX_SHAPE_OK, or what is wrong.
  */
-enum kvx_shape_error kvx_shape_init(struct kvx_shape *shape, __u32 *scratch, __u32 *index)
+enum kvx_shape_error kvx_shape_init(struct kvx_shape *shape, __u32 *scratch, void (*pause)(void),
+				    __u32 *index)
 {
 	enum kvx_shape_error err;
-	__u32 i;
 
 	if (!shape->src.nr || !shape->dst.nr)
 		return KVX_SHAPE_EMPTY;
@@ -164,17 +234,13 @@ enum kvx_shape_error kvx_shape_init(struct kvx_shape *shape, __u32 *scratch, __u
 		err = kvx_shape_check_pieces(shape);
 	if (err)
 		return err;
-	for (i = 0; i < shape->src.nr; i++)
-		if (shape->src.ids[i] >= shape->src.layout->geo.num_blocks) {
-			*index = i;
-			return KVX_SHAPE_SRC_RANGE;
-		}
-	for (i = 0; i < shape->dst.nr; i++)
-		if (shape->dst.ids[i] >= shape->dst.layout->geo.num_blocks) {
-			*index = i;
-			return KVX_SHAPE_DST_RANGE;
-		}
-	if (kvx_ids_repeat(shape->dst.ids, shape->dst.nr, shape->seed, scratch, index))
+	*index = kvx_ids_beyond(&shape->src, pause);
+	if (*index < shape->src.nr)
+		return KVX_SHAPE_SRC_RANGE;
+	*index = kvx_ids_beyond(&shape->dst, pause);
+	if (*index < shape->dst.nr)
+		return KVX_SHAPE_DST_RANGE;
+	if (kvx_ids_repeat(shape, scratch, pause, index))
 		return KVX_SHAPE_DST_TWICE;
 	shape->groups = kvx_gcd(shape->src.nr, shape->dst.nr);
 	return KVX_SHAPE_OK;

@@ -185,7 +185,8 @@ static inline __u32 kvx_shape_scratch(__u32 nr_dst)
 	return words * 2;
 }
 
-enum kvx_shape_error kvx_shape_init(struct kvx_shape *shape, __u32 *scratch, __u32 *index);
+enum kvx_shape_error kvx_shape_init(struct kvx_shape *shape, __u32 *scratch, void (*pause)(void),
+				    __u32 *index);
 void kvx_cursor_init(struct kvx_cursor *cursor, const struct kvx_shape *shape, __u32 part,
 		     __u32 parts);
 bool kvx_cursor_next(struct kvx_cursor *cursor, struct kvx_segment *segment, __u64 max);

@@ -185,7 +185,7 @@ static bool kvx_recv_shape(struct kvx_message *recv, const struct kvx_layout *sr
 			.piece = { .offset = recv->skew, .bytes = offer->bytes, .count = 1 },
 		},
 	};
-	return kvx_shape_init(&recv->shape, scratch, &index) == KVX_SHAPE_OK;
+	return kvx_shape_init(&recv->shape, scratch, NULL, &index) == KVX_SHAPE_OK;
 }
 
 static void kvx_recv_run(struct kvx_message *recv, struct kvx_job *inner,

@@ -131,6 +131,11 @@ static struct kvx_piece kvx_xfer_piece(const struct kvxfer_piece *piece)
 	};
 }
 
+static void kvx_xfer_breathe(void)
+{
+	cond_resched();
+}
+
 static int kvx_xfer_shape(struct kvx_shape *shape, struct kvxfer_xfer_prep *cmd)
 {
 	static const u32 reasons[] = {
@@ -152,7 +157,7 @@ static int kvx_xfer_shape(struct kvx_shape *shape, struct kvxfer_xfer_prep *cmd)
 	scratch = kvmalloc_array(kvx_shape_scratch(cmd->nr_dst), sizeof(*scratch), KVX_GFP_LIST);
 	if (!scratch)
 		return -ENOMEM;
-	error = kvx_shape_init(shape, scratch, &index);
+	error = kvx_shape_init(shape, scratch, kvx_xfer_breathe, &index);
 	kvfree(scratch);
 	return error ? kvx_refuse(&cmd->hdr, -EINVAL, reasons[error], index) : 0;
 }

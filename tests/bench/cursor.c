@@ -91,7 +91,7 @@ static void set_up(struct run *run, const struct scene *scene, bool aged)
 		side->nr = scene->blocks;
 	}
 	run->scratch = malloc(kvx_shape_scratch(scene->blocks) * sizeof(*run->scratch));
-	MUST(!kvx_shape_init(&run->shape, run->scratch, &index));
+	MUST(!kvx_shape_init(&run->shape, run->scratch, NULL, &index));
 }
 
 static void tear_down(struct run *run)
@@ -160,7 +160,7 @@ static double prepare(void *arg)
 	seed = seed * 6364136223846793005 + 1442695040888963407;
 	run->shape.seed = seed;
 	t = bench_now();
-	MUST(!kvx_shape_init(&run->shape, run->scratch, &index));
+	MUST(!kvx_shape_init(&run->shape, run->scratch, NULL, &index));
 	return bench_now() - t;
 }
 

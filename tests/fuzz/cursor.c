@@ -162,7 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	shape.nr_layers = mostly(0);
 	shape.outers = mostly(0);
 	must(kvx_shape_scratch(31) <= 64);
-	if (kvx_shape_init(&shape, scratch, &index) == KVX_SHAPE_OK)
+	if (kvx_shape_init(&shape, scratch, NULL, &index) == KVX_SHAPE_OK)
 		walk(&shape);
 	free(src.base);
 	free(dst.base);

@@ -6,6 +6,8 @@
  */
 #include "../ktap.h"
 #include "../../kmod/layout.c"
+static unsigned long probes;
+#define KVX_ID_PROBED()	(probes++)
 #include "../../kmod/cursor.c"
 #include "../../kmod/overlap.c"
 
@@ -328,7 +330,7 @@ TEST(cursors_give_what_the_reference_gives)
 
 		if (!random_shape(&shape, &src, &dst))
 			continue;
-		err = kvx_shape_init(&shape, scratch, &index);
+		err = kvx_shape_init(&shape, scratch, NULL, &index);
 		if (err == KVX_SHAPE_PAGE) {
 			CHECK(src.geo.page_size != dst.geo.page_size);
 			CHECK(src.geo.format == KVXFER_FORMAT_HND ||
@@ -370,7 +372,7 @@ static uint32_t count_segments(struct kvx_shape *shape)
 	struct kvx_segment segment;
 	struct kvx_cursor cursor;
 
-	CHECK_EQ(kvx_shape_init(shape, scratch, &index), KVX_SHAPE_OK);
+	CHECK_EQ(kvx_shape_init(shape, scratch, NULL, &index), KVX_SHAPE_OK);
 	kvx_cursor_init(&cursor, shape, 0, 1);
 	while (kvx_cursor_next(&cursor, &segment, UINT64_MAX))
 		n++;
@@ -461,7 +463,7 @@ TEST(shapes_that_do_not_fit_are_refused_by_name)
 #define REFUSED(reason, change) do {						\
 	shape = known_shape(fc, fc);						\
 	change;									\
-	CHECK_EQ(kvx_shape_init(&shape, scratch, &index), KVX_SHAPE_##reason);	\
+	CHECK_EQ(kvx_shape_init(&shape, scratch, NULL, &index), KVX_SHAPE_##reason);	\
 } while (0)
 	REFUSED(EMPTY, shape.src.nr = 0);
 	REFUSED(EMPTY, shape.dst.nr = 0);
@@ -492,8 +494,106 @@ TEST(shapes_that_do_not_fit_are_refused_by_name)
 	/* A source may go to several places. */
 	shape = known_shape(fc, fc);
 	known[0].ids[3] = 0;
-	CHECK_EQ(kvx_shape_init(&shape, scratch, &index), KVX_SHAPE_OK);
+	CHECK_EQ(kvx_shape_init(&shape, scratch, NULL, &index), KVX_SHAPE_OK);
 #undef REFUSED
+}
+
+/* By bits, by hash, and as one would see it on paper. */
+TEST(ids_that_come_twice_are_found_in_either_way)
+{
+	static uint32_t ids[200], scratch[1024];
+
+	for (int c = 0; c < 20000; c++) {
+		const uint32_t nr = 1 + rnd(ARRAY_SIZE(ids)), blocks = nr + rnd(4096);
+		uint32_t first = nr, index;
+
+		for (uint32_t i = 0; i < nr; i++)
+			ids[i] = i && rnd(64) == 0 ? ids[rnd(i)] : c % 2 ? i : rnd(blocks);
+		for (uint32_t i = 0; i < nr && first == nr; i++)
+			for (uint32_t k = 0; k < i && first == nr; k++)
+				if (ids[k] == ids[i])
+					first = i;
+		index = nr;
+		CHECK_EQ(kvx_ids_repeat_by_bit(ids, nr, blocks, scratch, NULL, &index), first < nr);
+		CHECK_EQ(index, first);
+		index = nr;
+		CHECK_EQ(kvx_ids_repeat_by_hash(ids, nr, ((uint64_t)rnd(1U << 31) << 32) + rnd(1U << 31), scratch,
+						NULL, &index), first < nr);
+		CHECK_EQ(index, first);
+	}
+}
+
+static int by_size(const void *a, const void *b)
+{
+	const unsigned long x = *(const unsigned long *)a, y = *(const unsigned long *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Ids that follow each other are the most usual list: no seed may make them meet by the thousand. */
+TEST(looking_for_ids_that_come_twice_takes_as_long_with_any_seed)
+{
+	static const struct {
+		uint32_t nr, seeds;
+	} cases[] = { { 2048, 20000 }, { 16384, 20000 }, { 1U << 20, 40 } };
+
+	for (size_t c = 0; c < ARRAY_SIZE(cases); c++) {
+		const uint32_t nr = cases[c].nr, seeds = cases[c].seeds;
+		uint32_t *ids = malloc(nr * sizeof(*ids));
+		uint32_t *scratch = malloc(kvx_shape_scratch(nr) * sizeof(*scratch));
+		unsigned long *took = malloc(seeds * sizeof(*took));
+		uint32_t index;
+
+		CHECK(ids && scratch && took);
+		for (uint32_t i = 0; i < nr; i++)
+			ids[i] = 1000 + i;
+		for (uint32_t s = 0; s < seeds; s++) {
+			const uint64_t seed = (uint64_t)rnd(1U << 31) << 33 ^ (uint64_t)rnd(1U << 31) << 11 ^ rnd(1U << 31);
+
+			probes = 0;
+			CHECK(!kvx_ids_repeat_by_hash(ids, nr, seed, scratch, NULL, &index));
+			took[s] = probes;
+		}
+		qsort(took, seeds, sizeof(*took), by_size);
+		printf("# %u ids: %lu comparisons in the median, %lu at p99.9, %lu at most\n", nr, took[seeds / 2],
+		       took[seeds - 1 - seeds / 1000], took[seeds - 1]);
+		CHECK(took[seeds - 1 - seeds / 1000] <= 3 * took[seeds / 2]);
+		CHECK(took[seeds - 1] <= 3 * took[seeds / 2]);
+		/* And by bits there is nothing that could differ. */
+		probes = 0;
+		CHECK(!kvx_ids_repeat_by_bit(ids, nr, 1000 + nr, scratch, NULL, &index));
+		CHECK_EQ(probes, nr);
+		free(ids);
+		free(scratch);
+		free(took);
+	}
+}
+
+static unsigned long pauses;
+
+static void count_pause(void)
+{
+	pauses++;
+}
+
+TEST(long_lists_leave_room_for_others)
+{
+	const enum kvxfer_layout_kind fc = KVXFER_LAYOUT_CONTIGUOUS;
+	struct kvx_shape shape = known_shape(fc, fc);
+	const uint32_t nr = 1U << 18;
+	uint32_t *ids = malloc(nr * sizeof(*ids)), *scratch = malloc(kvx_shape_scratch(nr) * sizeof(*scratch)), index;
+
+	CHECK(ids && scratch);
+	for (uint32_t i = 0; i < nr; i++)
+		ids[i] = i;
+	known[0].layout.geo.num_blocks = known[1].layout.geo.num_blocks = nr;
+	shape.src.ids = shape.dst.ids = ids;
+	shape.src.nr = shape.dst.nr = nr;
+	pauses = 0;
+	CHECK_EQ(kvx_shape_init(&shape, scratch, count_pause, &index), KVX_SHAPE_OK);
+	CHECK(pauses >= 3 * nr / KVX_IDS_PAUSE);
+	free(ids);
+	free(scratch);
 }
 
 TEST(layouts_that_are_wrong_are_refused_by_name)
