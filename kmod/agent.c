@@ -102,6 +102,7 @@ struct kvx_agent *kvx_agent_open(void)
 	xa_init_flags(&agent->imports, XA_FLAGS_ACCOUNT);
 	xa_init_flags(&agent->connects, XA_FLAGS_ACCOUNT);
 	mutex_init(&agent->imports_lock);
+	xa_init_flags(&agent->met, XA_FLAGS_ACCOUNT);
 	xa_init_flags(&agent->xfers, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	kvx_notes_init(&agent->notes);
 	kvx_messages_init(&agent->messages);
@@ -192,6 +193,7 @@ void kvx_agent_close(struct kvx_agent *agent)
 	kvx_xfers_drop(agent);
 	kvx_watches_tell(agent);
 	kvx_imports_drop(agent);
+	xa_destroy(&agent->met);
 	kvx_connects_drop(agent);
 	kvx_layouts_drop(agent);
 	kvx_pools_drop(agent);

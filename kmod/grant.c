@@ -321,27 +321,11 @@ out_put:
  * --- what an agent has imported -----------------------------------------------------------------
  */
 
-/**
- * struct kvx_import - another agent, as one has imported it
- * @worker_id: the other's
- * @epoch: the other's
- * @peer: its node, with a reference, and wanted; NULL for this one
- * @grants: by the layouts' ids
- */
-struct kvx_import {
-	u64 worker_id;
-	u64 epoch;
-	struct kvx_peer *peer;
-	struct xarray grants;
-};
-
 static void kvx_import_free(struct kvx_import *import)
 {
 	struct kvx_grant *grant;
 	unsigned long id;
 
-	if (!import)
-		return;
 	xa_for_each(&import->grants, id, grant) {
 		kvx_grant_put(grant);
 		cond_resched();
@@ -352,6 +336,17 @@ static void kvx_import_free(struct kvx_import *import)
 		kvx_peer_put(import->peer);
 	}
 	kfree(import);
+}
+
+static void kvx_imports_free(struct kvx_import *import)
+{
+	struct kvx_import *next;
+
+	for (; import; import = next) {
+		next = import->next;
+		kvx_import_free(import);
+		cond_resched();
+	}
 }
 
 static struct kvx_import *kvx_import_new(const struct kvxfer_layout_import *cmd)
@@ -384,44 +379,19 @@ struct kvx_grant *kvx_import_find(struct kvx_agent *agent, u64 worker_id, u64 re
 
 	mutex_lock(&agent->imports_lock);
 	*err = -ENOENT;
-	import = xa_load(&agent->imports, worker_id);
-	if (import && import->epoch != rest >> KVXFER_LAYOUT_ID_BITS)
+	for (import = xa_load(&agent->imports, worker_id); import; import = import->next) {
 		*err = -ESTALE;
-	else if (import)
+		if (import->epoch == rest >> KVXFER_LAYOUT_ID_BITS)
+			break;
+	}
+	if (import) {
+		*err = -ENOENT;
 		grant = xa_load(&import->grants, id);
+	}
 	if (grant)
 		kref_get(&grant->ref);
 	mutex_unlock(&agent->imports_lock);
 	return grant;
-}
-
-/**
- * kvx_import_peer() - the node of an agent that is not on this one
- * @agent: who has imported it
- * @worker_id: the other's
- * @epoch: set to the other's
- * @want: it is to be wanted, for kvx_peer_unwant()
- *
- * Context: process, may sleep.
- * Return: the node, with a reference; or NULL.
- */
-struct kvx_peer *kvx_import_peer(struct kvx_agent *agent, u64 worker_id, u64 *epoch, bool want)
-{
-	struct kvx_peer *peer = NULL;
-	struct kvx_import *import;
-
-	mutex_lock(&agent->imports_lock);
-	import = xa_load(&agent->imports, worker_id);
-	if (import && import->peer) {
-		peer = import->peer;
-		kref_get(&peer->ref);
-		/* While the import does, so that nobody forgets it in between. */
-		if (want)
-			kvx_peer_want_too(peer);
-		*epoch = import->epoch;
-	}
-	mutex_unlock(&agent->imports_lock);
-	return peer;
 }
 
 /* One layout of @other, for @import. */
@@ -464,23 +434,57 @@ static int kvx_import_all(struct kvx_import *import, struct kvx_agent *other,
 	return err;
 }
 
-/* Put @import into its place, which must not be that of the same. Returns the one before. */
-static int kvx_import_place(struct kvx_agent *agent, struct kvx_import *import,
-			    struct kvxfer_hdr *hdr, struct kvx_import **before)
+/* Is @import instead of @old: opened anew on the same node, or on one that was started anew? */
+static bool kvx_import_replaces(const struct kvx_import *import, const struct kvx_import *old)
 {
+	return old->peer == import->peer || (old->peer && READ_ONCE(old->peer->gone));
+}
+
+/* Part those that stay, which follow @import, from those that it replaces, which are returned. */
+static struct kvx_import *__kvx_imports_replace(struct kvx_import *import, struct kvx_import *old)
+{
+	struct kvx_import *dropped = NULL, **stay = &import->next, **drop = &dropped, *next;
+
+	for (; old; old = next) {
+		next = old->next;
+		old->next = NULL;
+		if (kvx_import_replaces(import, old)) {
+			*drop = old;
+			drop = &old->next;
+		} else {
+			*stay = old;
+			stay = &old->next;
+		}
+	}
+	return dropped;
+}
+
+/* Put @import into its place, which must not be that of the same. Returns those that it replaces. */
+static int kvx_import_place(struct kvx_agent *agent, struct kvx_import *import,
+			    struct kvxfer_hdr *hdr, struct kvx_import **dropped)
+{
+	struct kvx_import *first, *old;
+	bool more = true;
 	int err = 0;
 
 	mutex_lock(&agent->imports_lock);
-	*before = xa_load(&agent->imports, import->worker_id);
-	if (*before && (*before)->epoch == import->epoch)
-		err = kvx_refuse(hdr, -EEXIST, KVXFER_REASON_PEER_LOADED, 0);
-	else if (!*before && agent->nr_imports >= KVXFER_PEERS_MAX)
+	first = xa_load(&agent->imports, import->worker_id);
+	for (old = first; old && !err; old = old->next) {
+		if (old->epoch == import->epoch)
+			err = kvx_refuse(hdr, -EEXIST, KVXFER_REASON_PEER_LOADED, 0);
+		more &= !kvx_import_replaces(import, old);
+	}
+	if (!err && more && agent->nr_imports >= KVXFER_PEERS_MAX)
 		err = kvx_refuse(hdr, -ENOSPC, KVXFER_REASON_PEER_MANY, agent->nr_imports);
-	else
+	if (!err)
 		err = xa_err(xa_store(&agent->imports, import->worker_id, import,
 				      GFP_KERNEL_ACCOUNT));
-	if (!err && !*before)
+	if (!err) {
 		agent->nr_imports++;
+		*dropped = __kvx_imports_replace(import, first);
+		for (old = *dropped; old; old = old->next)
+			agent->nr_imports--;
+	}
 	mutex_unlock(&agent->imports_lock);
 	return err;
 }
@@ -560,7 +564,7 @@ static int kvx_import_take(struct kvx_import *import, struct kvxfer_layout_impor
 
 static int kvx_import_from_peer(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
 {
-	struct kvx_import *import = NULL, *before = NULL;
+	struct kvx_import *import = NULL, *dropped = NULL;
 	struct kvx_remote **remotes;
 	struct kvx_peer *peer;
 	u32 *layouts, i;
@@ -587,11 +591,11 @@ static int kvx_import_from_peer(struct kvx_agent *agent, struct kvxfer_layout_im
 	if (!err)
 		err = kvx_import_take(import, cmd, remotes, layouts);
 	if (!err)
-		err = kvx_import_place(agent, import, &cmd->hdr, &before);
+		err = kvx_import_place(agent, import, &cmd->hdr, &dropped);
 	for (i = 0; i < cmd->nr_imports; i++)
 		if (remotes[i])
 			kvx_remote_forget(remotes[i]);
-	kvx_import_free(err ? import : before);
+	kvx_imports_free(err ? import : dropped);
 out_free:
 	kvfree(layouts);
 	kvfree(remotes);
@@ -608,7 +612,7 @@ out_free:
  */
 int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
 {
-	struct kvx_import *import, *before = NULL;
+	struct kvx_import *import, *dropped = NULL;
 	struct kvx_agent *other;
 	int err;
 
@@ -639,11 +643,18 @@ int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
 		goto out_put;
 	err = kvx_import_all(import, other, cmd);
 	if (!err)
-		err = kvx_import_place(agent, import, &cmd->hdr, &before);
-	kvx_import_free(err ? import : before);
+		err = kvx_who_met(agent, other);
+	if (!err)
+		err = kvx_import_place(agent, import, &cmd->hdr, &dropped);
+	kvx_imports_free(err ? import : dropped);
 out_put:
 	kvx_agent_put(other);
 	return err;
+}
+
+static u64 kvx_import_boot_id(const struct kvx_import *import)
+{
+	return import->peer ? import->peer->boot_id : kvx_boot_id;
 }
 
 /**
@@ -656,15 +667,32 @@ out_put:
  */
 int kvx_layout_forget(struct kvx_agent *agent, struct kvxfer_layout_forget *cmd)
 {
-	struct kvx_import *import;
+	struct kvx_import *import, *first, *before = NULL, *found = NULL, *found_before = NULL;
+	u32 nr = 0;
 
 	mutex_lock(&agent->imports_lock);
-	import = xa_erase(&agent->imports, cmd->worker_id);
-	agent->nr_imports -= !!import;
+	first = xa_load(&agent->imports, cmd->worker_id);
+	for (import = first; import; before = import, import = import->next) {
+		if (cmd->boot_id && cmd->boot_id != kvx_import_boot_id(import))
+			continue;
+		nr++;
+		found = import;
+		found_before = before;
+	}
+	if (nr == 1 && found_before)
+		found_before->next = found->next;
+	else if (nr == 1 && found->next)
+		/* In a place that is taken this cannot fail. */
+		xa_store(&agent->imports, cmd->worker_id, found->next, GFP_KERNEL_ACCOUNT);
+	else if (nr == 1)
+		xa_erase(&agent->imports, cmd->worker_id);
+	agent->nr_imports -= nr == 1;
 	mutex_unlock(&agent->imports_lock);
-	if (!import)
+	if (!nr)
 		return kvx_refuse(&cmd->hdr, -ENOENT, KVXFER_REASON_PEER_UNKNOWN, 0);
-	kvx_import_free(import);
+	if (nr > 1)
+		return kvx_refuse(&cmd->hdr, -ENOTUNIQ, KVXFER_REASON_WORKER_ID_AMBIGUOUS, nr);
+	kvx_import_free(found);
 	return 0;
 }
 
@@ -679,9 +707,7 @@ void kvx_imports_drop(struct kvx_agent *agent)
 	struct kvx_import *import;
 	unsigned long worker_id;
 
-	xa_for_each(&agent->imports, worker_id, import) {
-		kvx_import_free(import);
-		cond_resched();
-	}
+	xa_for_each(&agent->imports, worker_id, import)
+		kvx_imports_free(import);
 	xa_destroy(&agent->imports);
 }

@@ -4,6 +4,7 @@
 #define KVX_GRANT_H
 
 #include <linux/kref.h>
+#include <linux/xarray.h>
 #include <linux/kvxfer.h>
 
 #include "gate.h"
@@ -39,6 +40,34 @@ struct kvx_grant {
 	struct kvx_share *share;
 };
 
+/**
+ * struct kvx_import - another agent, as one has imported it
+ * @next: another one that has the same worker_id, on another node; under the agent's imports_lock
+ * @worker_id: the other's
+ * @epoch: the other's
+ * @peer: its node, with a reference, and wanted; NULL for this one
+ * @grants: by the layouts' ids
+ */
+struct kvx_import {
+	struct kvx_import *next;
+	u64 worker_id;
+	u64 epoch;
+	struct kvx_peer *peer;
+	struct xarray grants;
+};
+
+/**
+ * struct kvx_who - who is meant, with references
+ * @here: an agent of this node; or NULL
+ * @peer: the node of another; or NULL
+ * @epoch: of the agent
+ */
+struct kvx_who {
+	struct kvx_agent *here;
+	struct kvx_peer *peer;
+	u64 epoch;
+};
+
 void kvx_grant_put(struct kvx_grant *grant);
 struct kvx_grant *kvx_grant_new(struct kvx_registered *reg, u32 rights, u32 first, u32 end,
 				u64 expires_ns);
@@ -46,7 +75,6 @@ bool kvx_grant_key_is(const struct kvx_grant *grant, const u8 *key);
 struct kvx_grant *kvx_grant_find(struct kvx_registered *reg, const u8 *key);
 void kvx_grants_close(struct kvx_registered *reg);
 struct kvx_grant *kvx_import_find(struct kvx_agent *agent, u64 worker_id, u64 rest, int *err);
-struct kvx_peer *kvx_import_peer(struct kvx_agent *agent, u64 worker_id, u64 *epoch, bool want);
 void kvx_imports_drop(struct kvx_agent *agent);
 
 int kvx_grant(struct kvx_agent *agent, struct kvxfer_grant *cmd, struct kvx_grant **out);
@@ -55,5 +83,10 @@ void kvx_grant_undo(struct kvx_agent *agent, struct kvx_grant *grant);
 int kvx_revoke(struct kvx_agent *agent, struct kvxfer_revoke *cmd);
 int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd);
 int kvx_layout_forget(struct kvx_agent *agent, struct kvxfer_layout_forget *cmd);
+
+/* who.c */
+int kvx_who_met(struct kvx_agent *agent, const struct kvx_agent *other);
+int kvx_who_find(struct kvx_agent *agent, u64 worker_id, u64 epoch, bool want, u32 unknown,
+		 struct kvxfer_hdr *hdr, struct kvx_who *who);
 
 #endif /* KVX_GRANT_H */

@@ -202,6 +202,7 @@ struct pid;
  * @nr_connects: how many those are
  * @nr_imports: how many agents those are
  * @imports_lock: held while these are used
+ * @met: users of agents of this node that it has had to do with, by worker_ids; see who.c
  * @xfers: its transfers, by the slots of their numbers
  * @xfer_last: the last number that a transfer was given
  * @states: pages of the transfers' states, as they are shown; see ring.c
@@ -230,6 +231,7 @@ struct kvx_agent {
 	atomic_t nr_connects;
 	u32 nr_imports;
 	struct mutex imports_lock;	/* see above */
+	struct xarray met;
 	struct xarray xfers;
 	atomic_t xfer_last;
 	unsigned long states[KVXFER_XFERS_MAX * sizeof(u32) / PAGE_SIZE];

@@ -338,6 +338,7 @@ static struct kvx_message *kvx_message_new(struct kvx_agent *agent, const struct
 					   bool send, struct kvxfer_hdr *hdr)
 {
 	struct kvx_message *message = kzalloc(sizeof(*message), GFP_KERNEL_ACCOUNT);
+	struct kvx_who who;
 	int err;
 
 	if (!message)
@@ -351,16 +352,12 @@ static struct kvx_message *kvx_message_new(struct kvx_agent *agent, const struct
 	message->worker_id = cmd->worker_id;
 	message->bytes = cmd->bytes;
 	message->skew = offset_in_page(cmd->offset);
-	/* Who has imported one of another node means that, whoever calls itself so here. */
-	message->peer = kvx_import_peer(agent, cmd->worker_id, &message->epoch, true);
-	if (!message->peer)
-		message->other = kvx_agent_find(cmd->worker_id);
-	if (message->other)
-		message->epoch = message->other->epoch;
-	if ((!message->other && !message->peer) || (cmd->epoch && cmd->epoch != message->epoch)) {
-		err = kvx_refuse(hdr, -ENOENT, KVXFER_REASON_MSG_AGENT, 0);
+	err = kvx_who_find(agent, cmd->worker_id, cmd->epoch, true, KVXFER_REASON_MSG_AGENT, hdr, &who);
+	if (err)
 		goto err_free;
-	}
+	message->other = who.here;
+	message->peer = who.peer;
+	message->epoch = who.epoch;
 	err = kvx_xfer_check_path(message->peer, cmd->path, cmd->rails, hdr);
 	if (err)
 		goto err_free;

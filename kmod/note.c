@@ -46,6 +46,7 @@ struct kvx_note *kvx_note_make(struct kvx_agent *from, const struct kvxfer_note_
 			       struct kvxfer_hdr *hdr)
 {
 	struct kvx_note *note;
+	struct kvx_who who;
 	int err;
 
 	if (to->bytes > KVXFER_NOTE_MAX)
@@ -57,17 +58,13 @@ struct kvx_note *kvx_note_make(struct kvx_agent *from, const struct kvxfer_note_
 	err = -EFAULT;
 	if (copy_from_user(note->data, u64_to_user_ptr(to->data), to->bytes))
 		goto err_free;
-	note->to = kvx_agent_find(to->worker_id);
-	/* Who is not here may be on another node: who has imported it knows. */
-	if (!note->to)
-		note->peer = kvx_import_peer(from, to->worker_id, &note->to_epoch, false);
-	note->to_worker_id = to->worker_id;
-	if (note->to)
-		note->to_epoch = note->to->epoch;
-	if ((!note->to && !note->peer) || (to->epoch && to->epoch != note->to_epoch)) {
-		err = kvx_refuse(hdr, -ENOENT, KVXFER_REASON_NOTE_AGENT, 0);
+	err = kvx_who_find(from, to->worker_id, to->epoch, false, KVXFER_REASON_NOTE_AGENT, hdr, &who);
+	if (err)
 		goto err_free;
-	}
+	note->to = who.here;
+	note->peer = who.peer;
+	note->to_worker_id = to->worker_id;
+	note->to_epoch = who.epoch;
 	kref_get(&from->ref);
 	note->from = from;
 	return note;

@@ -33,17 +33,18 @@ static int kvx_xfer_resolve(struct kvx_agent *agent, const struct kvxfer_handle 
 {
 	const u32 id = handle->rest & ((1U << KVXFER_LAYOUT_ID_BITS) - 1);
 	const u32 right = side ? KVXFER_GRANT_WRITE : KVXFER_GRANT_READ;
+	const bool mine = handle->worker_id == READ_ONCE(agent->worker_id);
 	int err = -ENOENT;
 
-	if (handle->worker_id == READ_ONCE(agent->worker_id)) {
-		if (handle->rest >> KVXFER_LAYOUT_ID_BITS != agent->epoch)
-			err = -ESTALE;
-		else
-			*reg = kvx_layout_get(agent, id);
+	if (mine && handle->rest >> KVXFER_LAYOUT_ID_BITS == agent->epoch) {
+		*reg = kvx_layout_get(agent, id);
 		if (!*reg && id && id <= atomic_read(&agent->layout_ids))
 			err = -ESTALE;
 	} else {
+		/* One of another node may have the same worker_id. */
 		*grant = kvx_import_find(agent, handle->worker_id, handle->rest, &err);
+		if (!*grant && mine)
+			err = -ESTALE;
 		if (*grant) {
 			if (!((*grant)->rights & right))
 				return kvx_refuse(hdr, -EACCES, KVXFER_REASON_XFER_RIGHTS, side);

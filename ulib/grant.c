@@ -319,7 +319,12 @@ void kvx_peer_free(struct kvx_peer *peer)
 
 int kvx_forget(struct kvx_agent *agent, uint64_t worker_id)
 {
-	struct kvxfer_layout_forget cmd = { .worker_id = worker_id };
+	return kvx_forget_on(agent, worker_id, 0);
+}
+
+int kvx_forget_on(struct kvx_agent *agent, uint64_t worker_id, uint64_t boot_id)
+{
+	struct kvxfer_layout_forget cmd = { .worker_id = worker_id, .boot_id = boot_id };
 
 	return kvx_command(agent, KVXFER_IOC_LAYOUT_FORGET, "forget", &cmd.hdr, sizeof(cmd));
 }

@@ -744,6 +744,9 @@ void kvx_peer_free(struct kvx_peer *peer);
 /* Its handles are unknown here from then on. */
 int kvx_forget(struct kvx_agent *agent, uint64_t worker_id);
 
+/* The same of the one on a node, where agents of several nodes have the same worker_id. */
+int kvx_forget_on(struct kvx_agent *agent, uint64_t worker_id, uint64_t boot_id);
+
 /* The longest note. */
 #define KVX_NOTE_MAX	4096
 

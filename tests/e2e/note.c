@@ -94,6 +94,89 @@ TEST(by_handle_it_is_for_just_that_agent)
 	kvx_close(b);
 }
 
+/* Another user takes a worker_id, says so, and is gone when it is told. */
+static pid_t take_worker_id(uint64_t id, int to_child[2])
+{
+	int to_parent[2];
+	char byte = 'x';
+	pid_t pid;
+
+	CHECK_EQ(pipe(to_parent), 0);
+	CHECK_EQ(pipe(to_child), 0);
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		struct kvx_agent *agent;
+
+		if (setgid(65534) || setuid(65534) || kvx_open(&agent, NULL) || kvx_set_worker_id(agent, id))
+			byte = '?';
+		if (write(to_parent[1], &byte, 1) != 1 || read(to_child[0], &byte, 1) != 1)
+			_exit(2);
+		/* What came meanwhile was meant for another. */
+		_exit(kvx_note_recv(agent, &note) == -EAGAIN ? 0 : 1);
+	}
+	CHECK_EQ(read(to_parent[0], &byte, 1), 1);
+	CHECK_EQ(byte, 'x');
+	close(to_parent[0]);
+	close(to_parent[1]);
+	return pid;
+}
+
+TEST(who_takes_anothers_number_is_not_taken_for_it)
+{
+	struct kvx_agent *a = open_agent(), *b = open_agent();
+	struct side side = make_side(b, KERNEL, standard(KVX_LAYOUT_CONTIGUOUS, 4)), mine;
+	const uint64_t id = worker(b);
+	struct kvx_agent *imported = open_agent();
+	int to_child[2], status;
+	struct kvx_xfer *xfer;
+	struct kvx_grant grant;
+	size_t bytes;
+	void *blob;
+	pid_t pid;
+
+	OK(kvx_grant(b, &grant, side.handle, NULL));
+	OK(kvx_export_metadata(b, &grant, 1, &blob, &bytes));
+	OK(kvx_import_metadata(imported, blob, bytes, NULL));
+	free(blob);
+	OK(kvx_note_send(a, id, "1", 1, 0));
+	OK(kvx_note_recv(b, &note));
+	drop_side(&side);
+	kvx_close(b);
+	CHECK_EQ(chmod(KVXFER_DEVICE, 0666), 0);
+	pid = take_worker_id(id, to_child);
+	CHECK_EQ(chmod(KVXFER_DEVICE, 0660), 0);
+	/* Who had to do with the first one, by a note or by an import, is told. */
+	mine = make_side(a, KERNEL, standard(KVX_LAYOUT_CONTIGUOUS, 4));
+	CHECK_EQ(kvx_note_send(a, id, "2", 1, 0), -ESTALE);
+	REASON(WORKER_ID_CHANGED);
+	CHECK_EQ(kvx_msg_send(a, &xfer, id, mine.pool, 0, 8, NULL), -ESTALE);
+	REASON(WORKER_ID_CHANGED);
+	CHECK_EQ(kvx_msg_recv(a, &xfer, id, mine.pool, 0, 8, NULL), -ESTALE);
+	REASON(WORKER_ID_CHANGED);
+	CHECK_EQ(kvx_note_send(imported, id, "3", 1, 0), -ESTALE);
+	REASON(WORKER_ID_CHANGED);
+	CHECK_EQ(write(to_child[1], "x", 1), 1);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK(WIFEXITED(status) && !WEXITSTATUS(status));
+	/* The same user's next one is as good as the first. */
+	b = open_agent();
+	OK(kvx_set_worker_id(b, id));
+	OK(kvx_note_send(a, id, "4", 1, 0));
+	OK(kvx_note_send(imported, id, "5", 1, 0));
+	OK(kvx_note_recv(b, &note));
+	CHECK_EQ(note.data[0], '4');
+	OK(kvx_note_recv(b, &note));
+	CHECK_EQ(note.data[0], '5');
+	close(to_child[0]);
+	close(to_child[1]);
+	drop_side(&mine);
+	kvx_close(a);
+	kvx_close(imported);
+	settle(b);
+	kvx_close(b);
+}
+
 static void count_up(const struct kvx_note *one, void *arg)
 {
 	uint32_t *next = arg;

@@ -158,7 +158,7 @@ static uint32_t open_pool(const char *name)
 {
 	struct kvxfer_pool_open open = { .hdr.size = sizeof(open) };
 
-	strcpy(open.name, name);
+	strcpy((char *)open.name, name);
 	open.hdr.flags = KVXFER_POOL_OPEN_WRITE;
 	return ioctl(swapping.fd, KVXFER_IOC_POOL_OPEN, &open) ? 0 : open.out_pool;
 }

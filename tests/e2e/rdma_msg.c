@@ -393,6 +393,89 @@ TEST(who_waits_for_another_agent_goes_on)
 }
 
 /* Who has sent something may go as soon as that is done: it was received. */
+/*
+ * An agent here has the worker_id of one of the other node, and both are imported: neither is taken for
+ * the other, and the bare number means nobody.
+ */
+TEST(two_agents_of_one_number_are_not_taken_for_each_other)
+{
+	static struct kvx_note note;
+	struct side side, twin_side;
+	struct kvx_grant grant;
+	struct kvx_agent *twin;
+	struct kvx_handle far;
+	struct kvx_xfer *xfer;
+	uint32_t id = 0;
+	size_t bytes;
+	void *data;
+
+	rdma_up("rxe");
+	if (node() == 2) {
+		side = make_side(open_agent(), KERNEL, standard(KVX_LAYOUT_CONTIGUOUS, 4));
+		memset(side.mem, 2, side.bytes);
+		offer(&side);
+		meet();
+		/* Just what was meant for it. */
+		OK(kvx_note_recv(side.agent, &note));
+		CHECK_EQ(note.data[0], 'f');
+		CHECK_EQ(kvx_note_recv(side.agent, &note), -EAGAIN);
+		meet();
+		drop_side(&side);
+		close_and_settle(side.agent);
+		rdma_down();
+		return;
+	}
+	here = make_end();
+	hear_offer();
+	far = take_heard(here.agent);
+	twin = open_agent();
+	OK(kvx_set_worker_id(twin, far.worker_id));
+	twin_side = make_side(twin, KERNEL, standard(KVX_LAYOUT_CONTIGUOUS, 4));
+	memset(twin_side.mem, 1, twin_side.bytes);
+	CHECK_EQ(kvx_note_send(here.agent, far.worker_id, "?", 1, 0), -ENOTUNIQ);
+	REASON(WORKER_ID_AMBIGUOUS);
+	CHECK_EQ(kvx_last_error()->index, 2);
+	CHECK_EQ(kvx_msg_send(here.agent, &xfer, far.worker_id, here.pool, 0, 8, NULL), -ENOTUNIQ);
+	REASON(WORKER_ID_AMBIGUOUS);
+	CHECK_EQ(kvx_msg_recv(here.agent, &xfer, far.worker_id, here.pool, 0, 8, NULL), -ENOTUNIQ);
+	REASON(WORKER_ID_AMBIGUOUS);
+	OK(kvx_note_send_handle(here.agent, far, "f", 1, 0));
+	CHECK_EQ(kvx_note_recv(twin, &note), -EAGAIN);
+	OK(kvx_note_send_handle(here.agent, twin_side.handle, "n", 1, 0));
+	OK(kvx_note_recv(twin, &note));
+	CHECK_EQ(note.data[0], 'n');
+	/* Imported, the one does not take the place of the other. */
+	OK(kvx_grant(twin, &grant, twin_side.handle, NULL));
+	OK(kvx_export_metadata(twin, &grant, 1, &data, &bytes));
+	OK(kvx_import_metadata(here.agent, data, bytes, NULL));
+	free(data);
+	side = make_side(here.agent, KERNEL, standard(KVX_LAYOUT_CONTIGUOUS, 4));
+	OK(kvx_xfer_exec(here.agent, far, &id, 1, side.handle, &id, 1, NULL, NULL));
+	CHECK_EQ(*region(&side, 0, 0, 0), 2);
+	OK(kvx_xfer_exec(here.agent, twin_side.handle, &id, 1, side.handle, &id, 1, NULL, NULL));
+	CHECK_EQ(*region(&side, 0, 0, 0), 1);
+	/* An agent that has the number itself can use the other's handles, too. */
+	OK(kvx_import_metadata(twin, blob, blob_bytes, NULL));
+	OK(kvx_xfer_exec(twin, far, &id, 1, twin_side.handle, &id, 1, NULL, NULL));
+	CHECK_EQ(*region(&twin_side, 0, 0, 0), 2);
+	CHECK_EQ(kvx_forget(here.agent, far.worker_id), -ENOTUNIQ);
+	REASON(WORKER_ID_AMBIGUOUS);
+	OK(kvx_forget_on(here.agent, far.worker_id, query(here.agent).boot_id));
+	CHECK_EQ(kvx_xfer_exec(here.agent, twin_side.handle, &id, 1, side.handle, &id, 1, NULL, NULL), -ENOENT);
+	OK(kvx_xfer_exec(here.agent, far, &id, 1, side.handle, &id, 1, NULL, NULL));
+	CHECK_EQ(*region(&side, 0, 0, 0), 2);
+	OK(kvx_forget(here.agent, far.worker_id));
+	CHECK_EQ(kvx_forget(here.agent, far.worker_id), -ENOENT);
+	meet();
+	meet();
+	drop_side(&twin_side);
+	kvx_close(twin);
+	drop_side(&side);
+	drop_end(&here);
+	close_and_settle(open_agent());
+	rdma_down();
+}
+
 TEST(who_goes_when_it_has_sent_has_sent)
 {
 	rdma_up("rxe");

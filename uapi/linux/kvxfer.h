@@ -225,6 +225,10 @@
  *	the two nodes, have not ended that no more can be sent
  * @KVXFER_REASON_PEER_NO_RDMA: this node's kernel has no RDMA, so it reaches no other node
  * @KVXFER_REASON_MEMFD_HOLE: memory was taken out of the memfd while the pool was made
+ * @KVXFER_REASON_WORKER_ID_AMBIGUOUS: the worker_id is that of more than one agent, as many as
+ *	@index: of this node, or imported from others; with an epoch, of a handle, it is clear
+ * @KVXFER_REASON_WORKER_ID_CHANGED: the agent of this node that has the worker_id now is another
+ *	user's than when this agent had to do with it last
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -356,6 +360,8 @@ enum kvxfer_reason {
 	KVXFER_REASON_MSG_FULL		= 125,
 	KVXFER_REASON_PEER_NO_RDMA	= 126,
 	KVXFER_REASON_MEMFD_HOLE	= 127,
+	KVXFER_REASON_WORKER_ID_AMBIGUOUS = 128,
+	KVXFER_REASON_WORKER_ID_CHANGED	= 129,
 
 	KVXFER_REASON_NR
 };
@@ -1124,7 +1130,8 @@ struct kvxfer_note_to {
  * What is both read and written is found by bytes, in whichever layouts and pools they are; but a
  * range that was pinned and begins in the midst of another pool is not seen to do so.
  *
- * Return: 0; ENOENT with HANDLE_UNKNOWN, NOTE_AGENT; ESTALE with HANDLE_STALE; EACCES with
+ * Return: 0; ENOTUNIQ with WORKER_ID_AMBIGUOUS; ESTALE with WORKER_ID_CHANGED;
+ * ENOENT with HANDLE_UNKNOWN, NOTE_AGENT; ESTALE with HANDLE_STALE; EACCES with
  * XFER_READONLY, XFER_RIGHTS; EKEYEXPIRED with GRANT_EXPIRED; EINVAL with the other XFER_*,
  * FIELD_UNUSED or NOTE_SIZE; EOPNOTSUPP with XFER_PATH; ENOSPC with XFER_MANY; EFAULT; ENOMEM;
  * EINTR with INTERRUPTED; and, when it is posted, what XFER_POST says. With XFER_WAIT, a transfer
@@ -1165,7 +1172,8 @@ struct kvxfer_xfer_prep {
  * @note: see the flag
  * @out_result: how it ended, if it has: small ones are done at once
  *
- * Return: 0; ENOENT with XFER_UNKNOWN, NOTE_AGENT; EBUSY with XFER_RUNNING; EINVAL with XFER_STATE,
+ * Return: 0; ENOTUNIQ with WORKER_ID_AMBIGUOUS; ESTALE with WORKER_ID_CHANGED;
+ * ENOENT with XFER_UNKNOWN, NOTE_AGENT; EBUSY with XFER_RUNNING; EINVAL with XFER_STATE,
  * NOTE_SIZE, FIELD_UNUSED; ESTALE with HANDLE_STALE; EKEYEXPIRED with GRANT_EXPIRED; EAGAIN with
  * NOTE_FULL, RING_BACKLOG, DMABUF_BUSY; EIO with DMABUF_CPU; EINTR with INTERRUPTED; ENOMEM.
  */
@@ -1410,7 +1418,8 @@ enum kvxfer_refusal {
  * @reserved2: 0
  *
  * All of an agent's layouts come at once. With an epoch that is already there they are refused;
- * with another, they take the place of those that were, whose handles turn stale.
+ * with another, they take the place of those that were of the same worker_id and node, whose handles
+ * turn stale. Agents of several nodes may have the same worker_id.
  *
  * An agent of another node is connected with, if nobody here is yet, and asked; the command returns
  * when all is known.
@@ -1441,14 +1450,16 @@ struct kvxfer_layout_import {
  * struct kvxfer_layout_forget - ioctl(KVXFER_IOC_LAYOUT_FORGET): done with another agent
  * @hdr: no flags
  * @worker_id: of the other agent
+ * @boot_id: of its node; 0 for any
  *
  * Its handles are unknown from then on. Transfers that are prepared stay what they are.
  *
- * Return: 0; ENOENT with PEER_UNKNOWN.
+ * Return: 0; ENOENT with PEER_UNKNOWN; ENOTUNIQ with WORKER_ID_AMBIGUOUS.
  */
 struct kvxfer_layout_forget {
 	struct kvxfer_hdr hdr;
 	__aligned_u64 worker_id;
+	__aligned_u64 boot_id;
 };
 
 #define KVXFER_IOC_LAYOUT_FORGET	_IO(KVXFER_IOC_TYPE, 0x18)
@@ -1463,8 +1474,11 @@ struct kvxfer_layout_forget {
  *
  * Notes of one sender arrive in the order in which they were sent, each once.
  *
- * Return: 0; EINVAL with NOTE_SIZE; ENOENT with NOTE_AGENT; EAGAIN with NOTE_FULL; EINTR; EFAULT;
- * ENOMEM.
+ * A worker_id without an epoch must mean one agent: of this node, or of those that were imported. And
+ * one of this node must be the same user's as when this agent had to do with it last.
+ *
+ * Return: 0; EINVAL with NOTE_SIZE; ENOENT with NOTE_AGENT; ENOTUNIQ with WORKER_ID_AMBIGUOUS; ESTALE
+ * with WORKER_ID_CHANGED; EAGAIN with NOTE_FULL; EINTR; EFAULT; ENOMEM.
  */
 struct kvxfer_note_send {
 	struct kvxfer_hdr hdr;
@@ -1602,7 +1616,8 @@ struct kvxfer_peer_connect {
  * has ended, which is told by the ring alone; with WAIT the command returns then, and it is
  * released. Who cancels what has met another's fails that one, with MSG_WITHDRAWN or MSG_REFUSED.
  *
- * Return: 0; ENOENT with MSG_AGENT, POOL_UNKNOWN; EINVAL with MSG_RANGE, XFER_RAILS, FIELD_UNUSED;
+ * Return: 0; ENOTUNIQ with WORKER_ID_AMBIGUOUS; ESTALE with WORKER_ID_CHANGED;
+ * ENOENT with MSG_AGENT, POOL_UNKNOWN; EINVAL with MSG_RANGE, XFER_RAILS, FIELD_UNUSED;
  * EACCES with XFER_READONLY; EOPNOTSUPP with XFER_PATH, POOL_KIND; ENOSPC with XFER_MANY; EAGAIN
  * with RING_BACKLOG; EINTR with INTERRUPTED; ENOMEM. With WAIT, one that ended badly is no error:
  * see @out_result.
