@@ -498,6 +498,7 @@ static const struct kvx_op kvx_ops[] = {
 	[_IOC_NR(KVXFER_IOC_XFER_RELEASE)] = {
 		.size = sizeof(struct kvxfer_xfer_release),
 		.min = offsetofend(struct kvxfer_xfer_release, xfer),
+		.flags = KVXFER_XFER_RELEASE_WAIT,
 		.handler = kvx_op_xfer_release,
 	},
 	[_IOC_NR(KVXFER_IOC_XFER_COST)] = {

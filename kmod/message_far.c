@@ -111,6 +111,18 @@ static void kvx_send_far_stop(struct kvx_job *job)
 	kvx_peer_send(peer, msg);
 }
 
+static void kvx_send_far_sever(struct kvx_job *job)
+{
+	struct kvx_message *send = kvx_message_of(job);
+	struct kvx_peer *peer = send->peer;
+
+	xa_lock(&peer->sends);
+	/* It is there, and waits for the peer's word. */
+	if (send->withdrawn && xa_load(&peer->sends, send->serial) == send)
+		mod_delayed_work(kvx_peer_wq, &send->stuck, 0);
+	xa_unlock(&peer->sends);
+}
+
 static void kvx_send_fill(const struct kvx_message *send, struct kvx_msg *msg)
 {
 	const struct kvx_xfer *xfer = send->job.xfer;
@@ -216,6 +228,7 @@ err_quiet:
 const struct kvx_transport_ops kvx_send_far_ops = {
 	.begin	= kvx_send_far_begin,
 	.stop	= kvx_send_far_stop,
+	.sever	= kvx_send_far_sever,
 	.bytes	= kvx_message_bytes,
 	.index	= kvx_message_index,
 };

@@ -423,6 +423,20 @@ static void kvx_recv_stop(struct kvx_job *job)
 		recv->ops->stop(inner);
 }
 
+static void kvx_recv_sever(struct kvx_job *job)
+{
+	struct kvx_message *recv = kvx_message_of(job);
+	struct kvx_messages *messages = kvx_recv_messages(recv);
+	struct kvx_job *inner = NULL;
+
+	spin_lock(&messages->lock);
+	if (recv->phase == KVX_RECV_RUNS && recv->ops->sever)
+		inner = recv->inner;
+	spin_unlock(&messages->lock);
+	if (inner)
+		recv->ops->sever(inner);
+}
+
 static u32 kvx_recv_rails(struct kvx_job *job)
 {
 	return kvx_message_of(job)->used;
@@ -431,6 +445,7 @@ static u32 kvx_recv_rails(struct kvx_job *job)
 const struct kvx_transport_ops kvx_recv_ops = {
 	.begin	= kvx_recv_begin,
 	.stop	= kvx_recv_stop,
+	.sever	= kvx_recv_sever,
 	.bytes	= kvx_message_bytes,
 	.rails	= kvx_recv_rails,
 	.index	= kvx_message_index,

@@ -8,11 +8,12 @@
  * touches its blocks any more. How it ends is told in one moment, under its lock: state, ring,
  * note.
  *
- * A transfer is held by its agent's table until it is released, by each run until that has ended,
- * and by its deadline while that waits. What may be used by a run that another thread ends is used
+ * A transfer is held by its agent's table until it is released and quiet, by each run until that has
+ * ended, and by its deadline while that waits. What may be used by a run that another thread ends is used
  * under its lock; what is constant is not.
  */
 #include <linux/jiffies.h>
+#include <linux/moduleparam.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
@@ -34,6 +35,11 @@
 
 /* How far one look at a deadline may be from the next. */
 #define KVX_XFER_TIMER_MAX	(3600 * HZ)
+
+/* How long what runs may take when its agent is closed, until its connections are ended. */
+static unsigned int close_ms = 2000;
+module_param(close_ms, uint, 0644);
+MODULE_PARM_DESC(close_ms, "how long an agent's closing waits for its transfers before it ends their connections");
 
 static struct workqueue_struct *kvx_xfer_wq;
 
@@ -90,32 +96,42 @@ static struct kvx_xfer *kvx_xfer_get_slot(struct kvx_agent *agent, u32 slot)
  * @id: its number
  *
  * Context: process.
- * Return: the transfer with a reference, or NULL.
+ * Return: the transfer with a reference; or NULL, also for one that is released.
  */
 struct kvx_xfer *kvx_xfer_get(struct kvx_agent *agent, u32 id)
 {
 	struct kvx_xfer *xfer = kvx_xfer_get_slot(agent, KVXFER_XFER_SLOT(id));
 
-	if (!xfer || xfer->id == id)
+	if (!xfer || (xfer->id == id && READ_ONCE(xfer->state) != KVXFER_XFER_RELEASING))
 		return xfer;
 	kvx_xfer_put(xfer);
 	return NULL;
 }
 
-/* Show its state; from its release on, its word is another's. */
+/* Show its state, as long as it is in the table: then its word may be another's. */
 static void __kvx_xfer_show(struct kvx_xfer *xfer)
 {
-	u32 state = xfer->state;
-
 	lockdep_assert_held(&xfer->lock);
-	if (state == KVXFER_XFER_RELEASING)
-		state = KVXFER_XFER_GONE;
 	/* Whoever sees it ended sees the bytes, too. */
 	smp_store_release(kvx_state_word(xfer->agent, xfer->id),
-			  (xfer->id & 0xffff0000U) | state);
+			  (xfer->id & 0xffff0000U) | xfer->state);
 }
 
-/* Its owner is done with it. The caller has a reference. Returns false when it was before. */
+/* It is released, and quiet: from here on its number may be another's. */
+static void kvx_xfer_strike(struct kvx_xfer *xfer)
+{
+	struct kvx_agent *agent = xfer->agent;
+
+	xa_erase(&agent->xfers, KVXFER_XFER_SLOT(xfer->id));
+	/* Its agent may be closing. */
+	kvx_agent_wake(agent);
+	kvx_xfer_put(xfer);
+}
+
+/*
+ * Its owner is done with it. The caller has a reference. Returns false when it was before. One that runs
+ * stays in the table until it is quiet.
+ */
 static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
 {
 	bool ok, active;
@@ -126,6 +142,8 @@ static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
 	active = ok && kvx_xfer_state_active(xfer->state);
 	if (active)
 		WRITE_ONCE(xfer->job->stop, true);
+	if (ok)
+		__kvx_xfer_show(xfer);
 	spin_unlock(&xfer->lock);
 	if (!ok)
 		return false;
@@ -133,14 +151,8 @@ static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
 		xfer->ops->stop(xfer->job);
 	for (i = 0; i < KVX_XFER_GATES; i++)
 		kvx_gate_unprepare(&xfer->uses[i]);
-	/* From here on it is gone for whoever looks. */
-	spin_lock(&xfer->lock);
-	__kvx_xfer_show(xfer);
-	spin_unlock(&xfer->lock);
-	kvx_agent_wake(xfer->agent);
-	/* And from here on its number may be another's. */
-	xa_erase(&xfer->agent->xfers, KVXFER_XFER_SLOT(xfer->id));
-	kvx_xfer_put(xfer);
+	if (!active)
+		kvx_xfer_strike(xfer);
 	return true;
 }
 
@@ -174,7 +186,7 @@ static void kvx_xfer_quiet(struct kvx_job *job)
 {
 	struct kvx_xfer *xfer = job->xfer;
 	struct kvxfer_completion *result = &xfer->result;
-	bool once;
+	bool once, gone;
 	int i;
 
 	if (xfer->src->dmabufs || xfer->dst->dmabufs)
@@ -203,18 +215,13 @@ static void kvx_xfer_quiet(struct kvx_job *job)
 	/* How long another agent makes wait is nobody's cost. */
 	if (xfer->state == KVXFER_XFER_DONE && !xfer->message)
 		kvx_cost_measured(xfer->path, result->bytes, result->end_ns - result->post_ns);
-	once = xfer->once;
-	if (xfer->state == KVXFER_XFER_GONE) {
-		/* Released: whoever wanted to know of it does not any more, and may be gone. */
-		kfree(xfer->entry);
-		once = false;
-	} else {
-		__kvx_xfer_show(xfer);
-		if (xfer->entry) {
-			xfer->entry->completion = *result;
-			kvx_ring_put(xfer->agent, xfer->entry);
-			kvx_agent_signal(xfer->agent);
-		}
+	gone = xfer->state == KVXFER_XFER_GONE;
+	once = xfer->once && !gone;
+	__kvx_xfer_show(xfer);
+	if (xfer->entry) {
+		xfer->entry->completion = *result;
+		kvx_ring_put(xfer->agent, xfer->entry);
+		kvx_agent_signal(xfer->agent);
 	}
 	xfer->entry = NULL;
 	spin_unlock(&xfer->lock);
@@ -224,7 +231,9 @@ static void kvx_xfer_quiet(struct kvx_job *job)
 	for (i = 0; i < KVX_XFER_GATES; i++)
 		if (xfer->uses[i].gate)
 			kvx_gate_leave(xfer->uses[i].gate);
-	if (once)
+	if (gone)
+		kvx_xfer_strike(xfer);
+	else if (once)
 		kvx_xfer_let_go(xfer);
 	kvx_xfer_put(xfer);
 }
@@ -766,11 +775,12 @@ int kvx_xfer_cancel(struct kvx_agent *agent, struct kvxfer_xfer_cancel *cmd)
  * @agent: who asks
  * @cmd: see &struct kvxfer_xfer_release
  *
- * Context: process, may sleep.
+ * Context: process, may sleep, with XFER_RELEASE_WAIT until the transfer is quiet.
  * Return: 0 or what the command promises.
  */
 int kvx_xfer_release(struct kvx_agent *agent, struct kvxfer_xfer_release *cmd)
 {
+	const bool wait = cmd->hdr.flags & KVXFER_XFER_RELEASE_WAIT;
 	struct kvx_xfer *xfer;
 	int err;
 
@@ -778,11 +788,14 @@ int kvx_xfer_release(struct kvx_agent *agent, struct kvxfer_xfer_release *cmd)
 				   offsetof(struct kvxfer_xfer_release, reserved));
 	if (err)
 		return err;
-	xfer = kvx_xfer_get(agent, cmd->xfer);
+	/* One that is released already, and not quiet yet, can still be waited for. */
+	xfer = kvx_xfer_get_slot(agent, KVXFER_XFER_SLOT(cmd->xfer));
 	if (!xfer)
 		return kvx_xfer_unknown(&cmd->hdr, 0);
-	if (!kvx_xfer_let_go(xfer))
+	if (xfer->id != cmd->xfer || (!kvx_xfer_let_go(xfer) && !wait))
 		err = kvx_xfer_unknown(&cmd->hdr, 0);
+	else if (wait && wait_event_interruptible(agent->wait, kvx_xfer_has_ended(xfer)))
+		err = kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED, 0);
 	kvx_xfer_put(xfer);
 	return err;
 }
@@ -813,28 +826,52 @@ int kvx_xfer_cost(struct kvx_agent *agent, struct kvxfer_xfer_cost *cmd)
 	return err;
 }
 
+/* For each that is in the table. */
+static void kvx_xfers_each(struct kvx_agent *agent, void (*what)(struct kvx_xfer *xfer))
+{
+	struct kvx_xfer *xfer;
+	unsigned long slot;
+
+	/* It may be on its way out. */
+	xa_for_each(&agent->xfers, slot, xfer) {
+		xfer = kvx_xfer_get_slot(agent, slot);
+		if (!xfer)
+			continue;
+		what(xfer);
+		kvx_xfer_put(xfer);
+		cond_resched();
+	}
+}
+
+static void kvx_xfer_drop(struct kvx_xfer *xfer)
+{
+	kvx_xfer_let_go(xfer);
+}
+
+static void kvx_xfer_sever(struct kvx_xfer *xfer)
+{
+	if (xfer->ops->sever)
+		xfer->ops->sever(xfer->job);
+}
+
 /**
  * kvx_xfers_drop() - an agent is closing
  * @agent: nobody uses it any more
  *
- * Nothing by its transfers writes any more on this node when this returns.
+ * Nothing by its transfers is written any more when this returns, wherever it came from: who has waited
+ * for a process that was killed can rely on that. What takes longer than close_ms loses its connections.
  *
  * Context: process, may sleep.
  */
 void kvx_xfers_drop(struct kvx_agent *agent)
 {
-	struct kvx_xfer *xfer;
-	unsigned long slot;
+	const unsigned long patience = msecs_to_jiffies(READ_ONCE(close_ms));
 
-	/* One that releases itself when it has ended may be on its way out. */
-	xa_for_each(&agent->xfers, slot, xfer) {
-		xfer = kvx_xfer_get_slot(agent, slot);
-		if (!xfer)
-			continue;
-		kvx_xfer_let_go(xfer);
-		kvx_xfer_put(xfer);
-		cond_resched();
-	}
+	kvx_xfers_each(agent, kvx_xfer_drop);
+	if (wait_event_timeout(agent->wait, xa_empty(&agent->xfers), patience))
+		return;
+	kvx_xfers_each(agent, kvx_xfer_sever);
+	wait_event(agent->wait, xa_empty(&agent->xfers));
 }
 
 /**

@@ -562,8 +562,13 @@ int kvx_wait_any(struct kvx_xfer *const *xfers, size_t nr, uint64_t timeout_ns, 
 /* End it early. It has ended when it is seen to have, which on one node is at once. */
 int kvx_xfer_cancel(struct kvx_xfer *xfer);
 
-/* Done with it, wherever it is. NULL is allowed. To be called before the agent is closed. */
+/*
+ * Done with it, wherever it is. NULL is allowed. To be called before the agent is closed. The first does
+ * not wait: by RDMA, what is on its way may still be written until the transfer is quiet, which the ring
+ * tells with KVX_XFER_GONE. The second returns when it is quiet.
+ */
 void kvx_xfer_release(struct kvx_xfer *xfer);
+int kvx_xfer_release_wait(struct kvx_xfer *xfer);
 
 uint32_t kvx_xfer_id(const struct kvx_xfer *xfer);
 uint64_t kvx_xfer_bytes(const struct kvx_xfer *xfer);

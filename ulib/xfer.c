@@ -432,6 +432,26 @@ void kvx_xfer_release(struct kvx_xfer *xfer)
 	free(xfer);
 }
 
+int kvx_xfer_release_wait(struct kvx_xfer *xfer)
+{
+	struct kvxfer_xfer_release cmd = { .hdr.flags = KVXFER_XFER_RELEASE_WAIT };
+	int err;
+
+	if (!xfer)
+		return 0;
+	cmd.xfer = xfer->id;
+	/* It comes to its end by itself: a signal is no reason to leave it. */
+	do {
+		err = kvx_command(xfer->agent, KVXFER_IOC_XFER_RELEASE, "release transfer", &cmd.hdr,
+				  sizeof(cmd));
+	} while (err == -EINTR);
+	/* It was quiet before we could ask again. */
+	if (err == -ENOENT)
+		err = 0;
+	free(xfer);
+	return err;
+}
+
 int kvx_xfer_exec(struct kvx_agent *agent, struct kvx_handle src, const uint32_t *src_ids,
 		  size_t nr_src, struct kvx_handle dst, const uint32_t *dst_ids, size_t nr_dst,
 		  const struct kvx_xfer_opts *opts, struct kvx_result *result)

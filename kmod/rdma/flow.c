@@ -24,6 +24,8 @@
 #define KVX_FLOW_SLICE		(256U << 10)
 /* How long what is on its way may take when it is not wanted any more. */
 #define KVX_FLOW_STUCK		(5 * HZ)
+/* The same when its deadline has come, or its agent is closing: twice that long it takes at most. */
+#define KVX_FLOW_LATE		(2 * HZ / 5)
 
 static void __kvx_flow_drop_redo(struct kvx_flow *flow)
 {
@@ -431,6 +433,7 @@ static void kvx_flow_begin(struct kvx_job *job, const struct kvx_shape *shape)
 	flow->used = 0;
 	flow->fence = 0;
 	flow->unconfirmed = false;
+	flow->hurry = false;
 	flow->cut = false;
 	flow->error = 0;
 	flow->reason = 0;
@@ -461,7 +464,8 @@ static void kvx_flow_stuck(struct work_struct *work)
 		/* Once: those that were made since are not to blame. */
 		cut = !flow->cut;
 		flow->cut = true;
-		queue_delayed_work(kvx_peer_wq, &flow->stuck, KVX_FLOW_STUCK);
+		queue_delayed_work(kvx_peer_wq, &flow->stuck,
+				   flow->hurry ? KVX_FLOW_LATE : KVX_FLOW_STUCK);
 	} else if (__kvx_flow_is_fenced(flow)) {
 		flow->unconfirmed = true;
 		flow->fence = 0;
@@ -478,19 +482,49 @@ static void kvx_flow_stuck(struct work_struct *work)
 	kvx_peer_put(peer);
 }
 
+/* Its end is awaited: what is on its way loses its connections soon. */
+static void __kvx_flow_hurry(struct kvx_flow *flow)
+{
+	lockdep_assert_held(&flow->peer->flow_lock);
+	if (flow->hurry)
+		return;
+	flow->hurry = true;
+	mod_delayed_work(kvx_peer_wq, &flow->stuck, KVX_FLOW_LATE);
+}
+
 static void kvx_flow_stop(struct kvx_job *job)
 {
 	struct kvx_flow *flow = container_of(job, struct kvx_flow, job);
-	bool over;
+	const bool late = ktime_get_ns() >= READ_ONCE(job->deadline_ns);
+	bool over, stops;
 
 	spin_lock(&flow->peer->flow_lock);
 	over = __kvx_flow_over(flow);
 	/* Nobody queues it any more once it does not run. */
-	if (!over && flow->running && kvx_flow_stops(flow))
+	stops = !over && flow->running && kvx_flow_stops(flow);
+	if (stops && late)
+		__kvx_flow_hurry(flow);
+	else if (stops)
 		queue_delayed_work(kvx_peer_wq, &flow->stuck, KVX_FLOW_STUCK);
 	spin_unlock(&flow->peer->flow_lock);
 	if (over)
 		kvx_flow_tell(flow);
+}
+
+static void kvx_flow_sever(struct kvx_job *job)
+{
+	struct kvx_flow *flow = container_of(job, struct kvx_flow, job);
+	bool cut = false;
+
+	spin_lock(&flow->peer->flow_lock);
+	if (flow->running && kvx_flow_stops(flow)) {
+		__kvx_flow_hurry(flow);
+		cut = flow->posted && !flow->cut;
+		flow->cut |= cut;
+	}
+	spin_unlock(&flow->peer->flow_lock);
+	if (cut)
+		kvx_peer_fail_rails(flow->peer, NULL, -ETIMEDOUT);
 }
 
 static u64 kvx_flow_bytes(struct kvx_job *job)
@@ -512,6 +546,7 @@ static u32 kvx_flow_rails(struct kvx_job *job)
 const struct kvx_transport_ops kvx_flow_ops = {
 	.begin	= kvx_flow_begin,
 	.stop	= kvx_flow_stop,
+	.sever	= kvx_flow_sever,
 	.bytes	= kvx_flow_bytes,
 	.rails	= kvx_flow_rails,
 	.flags	= kvx_flow_flags,

@@ -43,6 +43,7 @@ enum kvx_way {
  * @bytes: how many are where they should be
  * @used: by which rails, as a mask
  * @fence: the last of the rails that were lost with what it wrote; 0 for none
+ * @hurry: it was to stop and has to do so soon
  * @cut: rails were ended because it did not stop
  * @unconfirmed: of one of them nobody could say that it is over
  * @error: why it failed: a positive errno
@@ -70,6 +71,7 @@ struct kvx_flow {
 	u64 bytes;
 	u32 used;
 	u64 fence;
+	bool hurry;
 	bool cut;
 	bool unconfirmed;
 	u32 error;

@@ -1237,16 +1237,23 @@ struct kvxfer_xfer_cancel {
 
 #define KVXFER_IOC_XFER_CANCEL	_IO(KVXFER_IOC_TYPE, 0x12)
 
+/* Flags of XFER_RELEASE. */
+#define KVXFER_XFER_RELEASE_WAIT	(1U << 0)	/* return when the transfer is quiet */
+
 /**
  * struct kvxfer_xfer_release - ioctl(KVXFER_IOC_XFER_RELEASE): done with a transfer
- * @hdr: no flags
+ * @hdr: flags: KVXFER_XFER_RELEASE_*
  * @xfer: its number
  * @reserved: 0
  *
- * One that runs is ended, without a completion; memory is kept until it is quiet. A copy on this
- * node writes nothing any more when the command returns.
+ * One that runs is ended. The command does not wait for that without XFER_RELEASE_WAIT: what is on its
+ * way by RDMA may still be written, here and on the other node, until the transfer is quiet. Until then
+ * its state is RELEASING and it keeps its number; then it posts a completion with the state GONE to
+ * the ring, if it was posted when there was a ring. One that is released and not quiet can be waited for
+ * by another XFER_RELEASE with XFER_RELEASE_WAIT, after EINTR for one. A copy on this node writes nothing
+ * any more when the command returns.
  *
- * Return: 0; ENOENT with XFER_UNKNOWN; EINVAL with FIELD_UNUSED.
+ * Return: 0; ENOENT with XFER_UNKNOWN; EINVAL with FIELD_UNUSED; EINTR with INTERRUPTED.
  */
 struct kvxfer_xfer_release {
 	struct kvxfer_hdr hdr;
