@@ -149,8 +149,8 @@ err_free:
 EXPORT_SYMBOL_IF_KUNIT(kvx_agent_open);
 
 /*
- * All that it owned went when it was closed, but for what is mapped: the states, of which a transfer
- * that is being released writes its own until it is no more, and the ring.
+ * All that it owned went when it was closed, but for what is mapped: the states, of which a
+ * transfer that is being released writes its own until it is no more, and the ring.
  */
 static void kvx_agent_free(struct kref *ref)
 {

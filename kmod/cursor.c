@@ -151,9 +151,9 @@ static bool kvx_ids_repeat_by_bit(const __u32 *ids, __u32 nr, __u32 blocks, __u3
 }
 
 /*
- * Who chooses ids must not be able to choose such as meet: so there is a seed. And ids mostly follow
- * each other, which must not show: a product alone would keep them in a row, and let them meet by
- * the thousand with one seed in some hundreds.
+ * Who chooses ids must not be able to choose such as meet: so there is a seed. And ids mostly
+ * follow each other, which must not show: a product alone would keep them in a row, and let them
+ * meet by the thousand with one seed in some hundreds.
  */
 static __u64 kvx_id_mix(__u32 id, __u64 seed)
 {
@@ -197,7 +197,9 @@ static bool kvx_ids_repeat(const struct kvx_shape *shape, __u32 *scratch, void (
 	return kvx_ids_repeat_by_hash(shape->dst.ids, nr, shape->seed, scratch, pause, index);
 }
 
-/* Where the first id is that the side's layout does not have; the number of ids if there is none. */
+/*
+ * Where the first id is that the side's layout does not have; the number of ids if there is none.
+ */
 static __u32 kvx_ids_beyond(const struct kvx_side *side, void (*pause)(void))
 {
 	__u32 i;

@@ -459,7 +459,9 @@ static struct kvx_import *__kvx_imports_replace(struct kvx_import *import, struc
 	return dropped;
 }
 
-/* Put @import into its place, which must not be that of the same. Returns those that it replaces. */
+/*
+ * Put @import into its place, which must not be that of the same. Returns those that it replaces.
+ */
 static int kvx_import_place(struct kvx_agent *agent, struct kvx_import *import,
 			    struct kvxfer_hdr *hdr, struct kvx_import **dropped)
 {

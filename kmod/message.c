@@ -352,7 +352,8 @@ static struct kvx_message *kvx_message_new(struct kvx_agent *agent, const struct
 	message->worker_id = cmd->worker_id;
 	message->bytes = cmd->bytes;
 	message->skew = offset_in_page(cmd->offset);
-	err = kvx_who_find(agent, cmd->worker_id, cmd->epoch, true, KVXFER_REASON_MSG_AGENT, hdr, &who);
+	err = kvx_who_find(agent, cmd->worker_id, cmd->epoch, true, KVXFER_REASON_MSG_AGENT, hdr,
+			   &who);
 	if (err)
 		goto err_free;
 	message->other = who.here;

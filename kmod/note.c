@@ -58,7 +58,8 @@ struct kvx_note *kvx_note_make(struct kvx_agent *from, const struct kvxfer_note_
 	err = -EFAULT;
 	if (copy_from_user(note->data, u64_to_user_ptr(to->data), to->bytes))
 		goto err_free;
-	err = kvx_who_find(from, to->worker_id, to->epoch, false, KVXFER_REASON_NOTE_AGENT, hdr, &who);
+	err = kvx_who_find(from, to->worker_id, to->epoch, false, KVXFER_REASON_NOTE_AGENT, hdr,
+			   &who);
 	if (err)
 		goto err_free;
 	note->to = who.here;

@@ -269,8 +269,8 @@ bool kvx_peer_is_lost(struct kvx_peer *peer)
 }
 
 /*
- * By iWARP a port of our own may be taken, so that nobody was asked, see kvx_link_ask(); another will
- * be chosen. And a connection may end before the answer was read, see kvx_link_event().
+ * By iWARP a port of our own may be taken, so that nobody was asked, see kvx_link_ask(); another
+ * will be chosen. And a connection may end before the answer was read, see kvx_link_event().
  */
 static bool __kvx_rail_is_unanswered(struct kvx_rail *rail)
 {

@@ -350,119 +350,6 @@ static u64 __user *kvx_progress_ptr(u64 value)
 	return u64_to_user_ptr(value);
 }
 
-/* Where the seals of a memfd are, which change under its inode's lock; NULL for another file. */
-static unsigned int *kvx_memfd_seals(const struct file *file)
-{
-	struct inode *inode = file_inode(file);
-
-	if (!S_ISREG(inode->i_mode))
-		return NULL;
-	if (inode->i_sb->s_magic == TMPFS_MAGIC)
-		return &SHMEM_I(inode)->seals;
-	if (inode->i_sb->s_magic == HUGETLBFS_MAGIC)
-		return kvx_hugetlb_seals(inode);
-	return NULL;
-}
-
-/* Has the caller's user made a pool of this memfd, which is there still? */
-static bool kvx_memfd_is_pool(const struct file *file)
-{
-	struct kvx_pool *pool;
-	unsigned long id;
-	bool is = false;
-
-	mutex_lock(&kvx_pools_lock);
-	xa_for_each(&kvx_pools, id, pool) {
-		is = pool->file && file_inode(pool->file) == file_inode(file) &&
-		     uid_eq(pool->uid, current_fsuid());
-		if (is)
-			break;
-	}
-	mutex_unlock(&kvx_pools_lock);
-	return is;
-}
-
-/*
- * Nothing of the memory may go away, and whoever hands it over may write it. F_SEAL_FUTURE_WRITE may
- * be ours, see kvx_memfd_seal().
- */
-static bool kvx_memfd_seals_are_sound(const struct file *file, unsigned int seals, bool huge)
-{
-	if (!(seals & F_SEAL_SHRINK) || (huge && !(seals & F_SEAL_GROW)) || seals & F_SEAL_WRITE)
-		return false;
-	if (seals & F_SEAL_FUTURE_WRITE)
-		return kvx_memfd_is_pool(file);
-	return !(seals & F_SEAL_SEAL);
-}
-
-static int kvx_memfd_check(struct kvx_pool *pool, struct kvxfer_hdr *hdr)
-{
-	const unsigned int *where = kvx_memfd_seals(pool->file);
-	const fmode_t both = FMODE_READ | FMODE_WRITE;
-	struct inode *inode = file_inode(pool->file);
-	unsigned int seals;
-
-	if (!where)
-		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MEMFD_KIND, 0);
-	if (inode->i_sb->s_magic == HUGETLBFS_MAGIC)
-		pool->page_bytes = inode->i_sb->s_blocksize;
-	seals = READ_ONCE(*where);
-	if (!kvx_memfd_seals_are_sound(pool->file, seals, kvx_pool_is_huge(pool)))
-		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MEMFD_SEAL, seals);
-	if ((pool->file->f_mode & both) != both)
-		return kvx_refuse(hdr, -EACCES, KVXFER_REASON_MEMFD_ACCESS, 0);
-	return 0;
-}
-
-/* Take the memfd of @cmd: its checks, and its size if none is asked for. */
-static int kvx_pool_take_memfd(struct kvx_pool *pool, struct kvxfer_pool_create *cmd, u64 *bytes)
-{
-	u64 have;
-	int err;
-
-	pool->file = fget(cmd->fd);
-	if (!pool->file)
-		return -EBADF;
-	err = kvx_memfd_check(pool, &cmd->hdr);
-	if (err)
-		return err;
-	have = i_size_read(file_inode(pool->file));
-	*bytes = cmd->bytes ?: have;
-	/* Huge pages are mapped by their file, which knows no other end than its own. */
-	if (*bytes > have || *bytes & (pool->page_bytes - 1) ||
-	    (kvx_pool_is_huge(pool) && *bytes != have))
-		return kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_POOL_SIZE, 0);
-	if (!kvx_pool_is_huge(pool))
-		return 0;
-	pool->read_file = dentry_open(&pool->file->f_path, O_RDONLY | O_LARGEFILE, current_cred());
-	err = PTR_ERR_OR_ZERO(pool->read_file);
-	if (err)
-		pool->read_file = NULL;
-	return err;
-}
-
-/*
- * From now on nobody takes pages out of the memfd, so that transfers, which go to the pages that are
- * pinned, and mappings see the same memory. Holes were possible until here.
- */
-static int kvx_memfd_seal(struct kvx_pool *pool, struct kvxfer_hdr *hdr)
-{
-	struct inode *inode = file_inode(pool->file);
-	unsigned int *seals = kvx_memfd_seals(pool->file);
-	bool sound;
-
-	inode_lock(inode);
-	sound = kvx_memfd_seals_are_sound(pool->file, *seals, kvx_pool_is_huge(pool));
-	if (sound)
-		*seals |= F_SEAL_FUTURE_WRITE;
-	inode_unlock(inode);
-	if (!sound)
-		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MEMFD_SEAL, *seals);
-	if (!kvx_pages_are_of(&pool->pages, pool->file->f_mapping))
-		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MEMFD_HOLE, 0);
-	return 0;
-}
-
 static int kvx_pool_check_create(struct kvxfer_pool_create *cmd)
 {
 	const u32 flags = cmd->hdr.flags;
@@ -580,7 +467,7 @@ int kvx_pool_create(struct kvx_agent *agent, struct kvxfer_pool_create *cmd,
 	strscpy_pad(pool->name, cmd->name, sizeof(pool->name));
 	err = kvx_pool_take_group(pool, cmd);
 	if (!err && memfd)
-		err = kvx_pool_take_memfd(pool, cmd, &bytes);
+		err = kvx_memfd_take(pool, cmd, &bytes);
 	if (!err && !kvx_pool_size_fits(bytes))
 		err = kvx_refuse(&cmd->hdr, -EINVAL, KVXFER_REASON_POOL_SIZE, 0);
 	/* Asked again when it is published; here it spares the making of a pool that cannot be. */

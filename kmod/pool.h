@@ -143,6 +143,10 @@ void kvx_dmabuf_drop(struct kvx_pool *pool);
 int kvx_dmabuf_begin(struct kvx_pool *pool);
 void kvx_dmabuf_end(struct kvx_pool *pool);
 
+/* memfd.c */
+int kvx_memfd_take(struct kvx_pool *pool, struct kvxfer_pool_create *cmd, u64 *bytes);
+int kvx_memfd_seal(struct kvx_pool *pool, struct kvxfer_hdr *hdr);
+
 /* pool_map.c */
 int kvx_mmap_by(struct vm_area_struct *vma, const char *name, const struct file_operations *fops,
 		void *held, int flags);

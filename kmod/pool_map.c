@@ -9,13 +9,13 @@
  * A mapping holds a reference to its pool. Every page it shows has a count of its own, too: pages
  * stay what they are until the last mapping of each has gone.
  *
- * A mapping has a file of its own, which holds the pool and not the agent: a process that was forked
- * keeps the memory that it has mapped, and nothing else of an agent that ends. The kernel maps that
- * file again by itself (remap_file_pages()), so it knows how far the pool goes, and allows what the
- * agent's open of the pool allows.
+ * A mapping has a file of its own, which holds the pool and not the agent: a process that was
+ * forked keeps the memory that it has mapped, and nothing else of an agent that ends. The kernel
+ * maps that file again by itself (remap_file_pages()), so it knows how far the pool goes, and
+ * allows what the agent's open of the pool allows.
  *
- * A pool of a dma-buf is mapped as that file is; so is a memfd of huge pages, which no other file can
- * show. Its seals keep mapping and pinned pages the same, see kvx_memfd_seal().
+ * A pool of a dma-buf is mapped as that file is; so is a memfd of huge pages, which no other file
+ * can show. Its seals keep mapping and pinned pages the same, see kvx_memfd_seal().
  */
 #include <linux/anon_inodes.h>
 #include <linux/dma-buf.h>

@@ -311,8 +311,8 @@ void kvx_ring_free(struct kvx_agent *agent)
 /*
  * --- mappings -----------------------------------------------------------------------------------
  *
- * A mapping has a file of its own, which holds the agent's struct. So it may be that of a process that
- * was forked, and stay when the agent has ended.
+ * A mapping has a file of its own, which holds the agent's struct. So it may be that of a process
+ * that was forked, and stay when the agent has ended.
  */
 
 static int kvx_shown_release(struct inode *inode, struct file *file)
@@ -371,20 +371,22 @@ int kvx_ring_mmap(struct kvx_agent *agent, struct vm_area_struct *vma)
 	const unsigned long ring_first = KVXFER_MMAP_RING >> PAGE_SHIFT;
 	const struct kvx_ring *ring = kvx_ring_of(agent);
 	const unsigned long first = vma->vm_pgoff, nr = vma_pages(vma);
+	unsigned long ring_end = ring_first;
 	bool is_states;
 	int err;
 
+	if (ring)
+		ring_end += kvx_ring_bytes(ring->entries) >> PAGE_SHIFT;
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 	is_states = first >= states && first + nr <= states + ARRAY_SIZE(agent->states);
-	if (!is_states && !(ring && first >= ring_first &&
-			    first + nr <= ring_first + (kvx_ring_bytes(ring->entries) >> PAGE_SHIFT)))
+	if (!is_states && (first < ring_first || first + nr > ring_end))
 		return -EINVAL;
 	if (is_states && vma->vm_flags & VM_WRITE)
 		return -EACCES;
 	kref_get(&agent->ref);
-	err = kvx_mmap_by(vma, is_states ? "[kvxfer-states]" : "[kvxfer-ring]", &kvx_shown_fops, agent,
-			  is_states ? O_RDONLY : O_RDWR);
+	err = kvx_mmap_by(vma, is_states ? "[kvxfer-states]" : "[kvxfer-ring]", &kvx_shown_fops,
+			  agent, is_states ? O_RDONLY : O_RDWR);
 	if (err) {
 		kvx_agent_put(agent);
 		return err;

@@ -40,8 +40,8 @@ struct kvx_job {
  * @begin: have it done. @quiet may be called before this returns
  * @stop: end it early; the caller has a reference of its own to what the run is in. @quiet may have
  * been called, or be called before this returns, or after
- * @sever: it was to stop and takes too long: end the connections that it goes by; NULL where nothing takes
- * long
+ * @sever: it was to stop and takes too long: end the connections that it goes by; NULL where
+ * nothing takes long
  * @bytes: how many are where they should be; of one that is quiet
  * @rails: by which rails, as a mask; NULL where there are none
  * @flags: KVXFER_COMPLETION_*; NULL for none

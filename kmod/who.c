@@ -4,8 +4,8 @@
  *
  * A worker_id is a number that programs choose: an agent of this node can have the same as one of
  * another node that was imported, and anybody can take that of an agent that has ended. With the
- * epoch, of a handle, one agent is meant and no other. Without it a worker_id must not mean two, and
- * what was said to one user does not go to another who has taken the number.
+ * epoch, of a handle, one agent is meant and no other. Without it a worker_id must not mean two,
+ * and what was said to one user does not go to another who has taken the number.
  */
 #include "abi.h"
 #include "grant.h"
@@ -36,8 +36,8 @@ static bool kvx_who_changed(struct kvx_agent *agent, u64 worker_id, const struct
 }
 
 /*
- * Which of the agents of other nodes that were imported? @nr is set to how many it could be. Of a node
- * that was started anew, one counts only if there is no other.
+ * Which of the agents of other nodes that were imported? @nr is set to how many it could be. Of a
+ * node that was started anew, one counts only if there is no other.
  */
 static struct kvx_import *__kvx_who_far(struct kvx_agent *agent, u64 worker_id, u64 epoch, u32 *nr)
 {
@@ -84,8 +84,8 @@ static int kvx_who_here(struct kvx_agent *agent, struct kvx_agent *here, u64 wor
  * @who: to be filled in, with references: either @here or @peer
  *
  * Context: process, may sleep.
- * Return: 0; -ENOENT with @unknown; -ENOTUNIQ when it could mean two; -ESTALE when it has become another
- * user's; or -ENOMEM.
+ * Return: 0; -ENOENT with @unknown; -ENOTUNIQ when it could mean two; -ESTALE when it has become
+ * another user's; or -ENOMEM.
  */
 int kvx_who_find(struct kvx_agent *agent, u64 worker_id, u64 epoch, bool want, u32 unknown,
 		 struct kvxfer_hdr *hdr, struct kvx_who *who)
@@ -109,7 +109,8 @@ int kvx_who_find(struct kvx_agent *agent, u64 worker_id, u64 epoch, bool want, u
 	if (who->peer) {
 		err = 0;
 	} else if (!epoch && nr + !!who->here > 1) {
-		err = kvx_refuse(hdr, -ENOTUNIQ, KVXFER_REASON_WORKER_ID_AMBIGUOUS, nr + !!who->here);
+		err = kvx_refuse(hdr, -ENOTUNIQ, KVXFER_REASON_WORKER_ID_AMBIGUOUS,
+				 nr + !!who->here);
 	} else {
 		err = kvx_who_here(agent, who->here, worker_id, epoch, unknown, hdr);
 		if (!err)

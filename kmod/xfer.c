@@ -8,9 +8,9 @@
  * touches its blocks any more. How it ends is told in one moment, under its lock: state, ring,
  * note.
  *
- * A transfer is held by its agent's table until it is released and quiet, by each run until that has
- * ended, and by its deadline while that waits. What may be used by a run that another thread ends is used
- * under its lock; what is constant is not.
+ * A transfer is held by its agent's table until it is released and quiet, by each run until that
+ * has ended, and by its deadline while that waits. What may be used by a run that another thread
+ * ends is used under its lock; what is constant is not.
  */
 #include <linux/jiffies.h>
 #include <linux/moduleparam.h>
@@ -39,7 +39,7 @@
 /* How long what runs may take when its agent is closed, until its connections are ended. */
 static unsigned int close_ms = 2000;
 module_param(close_ms, uint, 0644);
-MODULE_PARM_DESC(close_ms, "how long an agent's closing waits for its transfers before it ends their connections");
+MODULE_PARM_DESC(close_ms, "how long closing waits for transfers before it ends connections");
 
 static struct workqueue_struct *kvx_xfer_wq;
 
@@ -120,17 +120,15 @@ static void __kvx_xfer_show(struct kvx_xfer *xfer)
 /* It is released, and quiet: from here on its number may be another's. */
 static void kvx_xfer_strike(struct kvx_xfer *xfer)
 {
-	struct kvx_agent *agent = xfer->agent;
-
-	xa_erase(&agent->xfers, KVXFER_XFER_SLOT(xfer->id));
-	/* Its agent may be closing. */
-	kvx_agent_wake(agent);
+	xa_erase(&xfer->agent->xfers, KVXFER_XFER_SLOT(xfer->id));
+	/* It may be closing. */
+	kvx_agent_wake(xfer->agent);
 	kvx_xfer_put(xfer);
 }
 
 /*
- * Its owner is done with it. The caller has a reference. Returns false when it was before. One that runs
- * stays in the table until it is quiet.
+ * Its owner is done with it. The caller has a reference. Returns false when it was before. One that
+ * runs stays in the table until it is quiet.
  */
 static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
 {
@@ -826,15 +824,14 @@ int kvx_xfer_cost(struct kvx_agent *agent, struct kvxfer_xfer_cost *cmd)
 	return err;
 }
 
-/* For each that is in the table. */
 static void kvx_xfers_each(struct kvx_agent *agent, void (*what)(struct kvx_xfer *xfer))
 {
 	struct kvx_xfer *xfer;
 	unsigned long slot;
 
-	/* It may be on its way out. */
 	xa_for_each(&agent->xfers, slot, xfer) {
 		xfer = kvx_xfer_get_slot(agent, slot);
+		/* It may be on its way out. */
 		if (!xfer)
 			continue;
 		what(xfer);
@@ -858,8 +855,8 @@ static void kvx_xfer_sever(struct kvx_xfer *xfer)
  * kvx_xfers_drop() - an agent is closing
  * @agent: nobody uses it any more
  *
- * Nothing by its transfers is written any more when this returns, wherever it came from: who has waited
- * for a process that was killed can rely on that. What takes longer than close_ms loses its connections.
+ * Nothing by its transfers is written any more when this returns, on which who waits for a process
+ * that was killed relies. What takes longer than close_ms loses its connections.
  *
  * Context: process, may sleep.
  */

@@ -124,7 +124,7 @@ static int huge_memfd(uint64_t bytes)
 {
 	int fd = memfd_create("kvxfer", MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
 
-	if (fd >= 0 && !ftruncate(fd, bytes) && 
+	if (fd >= 0 && !ftruncate(fd, bytes) &&
 	    !fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW))
 		return fd;
 	if (fd >= 0) {

@@ -257,7 +257,8 @@ static const struct {
 		"more than one agent has this worker_id: a handle, or an epoch, says which is meant",
 		": %u have it" },
 	[KVXFER_REASON_WORKER_ID_CHANGED] = {
-		"WORKER_ID_CHANGED", "the worker_id has become that of another user's agent", NULL },
+		"WORKER_ID_CHANGED", "the worker_id has become that of another user's agent",
+		NULL },
 	[KVXFER_REASON_PEER_CONNECTING] = {
 		"PEER_CONNECTING", "the other node is not connected yet",
 		": the last attempt ended with errno %u" },

@@ -143,7 +143,8 @@ enum kvx_pool_kind {
  * @mode: who may open it by name: bits of 0666
  * @node: NUMA node its memory must be on; -1: any
  * @gid: group that it belongs to; -1: the caller's
- * @memfd: memfd that its memory is of, sealed as kvx_pool_create(3) says; -1: the kernel's own memory
+ * @memfd: memfd that its memory is of, sealed as kvx_pool_create(3) says; -1: the kernel's own
+ * memory
  * @progress: where the kernel counts the bytes that it has, for another thread to show; NULL:
  * nowhere
  */
@@ -563,9 +564,9 @@ int kvx_wait_any(struct kvx_xfer *const *xfers, size_t nr, uint64_t timeout_ns, 
 int kvx_xfer_cancel(struct kvx_xfer *xfer);
 
 /*
- * Done with it, wherever it is. NULL is allowed. To be called before the agent is closed. The first does
- * not wait: by RDMA, what is on its way may still be written until the transfer is quiet, which the ring
- * tells with KVX_XFER_GONE. The second returns when it is quiet.
+ * Done with it, wherever it is. NULL is allowed. To be called before the agent is closed. The first
+ * does not wait: by RDMA, what is on its way may still be written until the transfer is quiet,
+ * which the ring tells with KVX_XFER_GONE. The second returns when it is quiet.
  */
 void kvx_xfer_release(struct kvx_xfer *xfer);
 int kvx_xfer_release_wait(struct kvx_xfer *xfer);

@@ -442,8 +442,8 @@ int kvx_xfer_release_wait(struct kvx_xfer *xfer)
 	cmd.xfer = xfer->id;
 	/* It comes to its end by itself: a signal is no reason to leave it. */
 	do {
-		err = kvx_command(xfer->agent, KVXFER_IOC_XFER_RELEASE, "release transfer", &cmd.hdr,
-				  sizeof(cmd));
+		err = kvx_command(xfer->agent, KVXFER_IOC_XFER_RELEASE, "release transfer",
+				  &cmd.hdr, sizeof(cmd));
 	} while (err == -EINTR);
 	/* It was quiet before we could ask again. */
 	if (err == -ENOENT)

@@ -24,7 +24,9 @@
 #define KVX_FLOW_SLICE		(256U << 10)
 /* How long what is on its way may take when it is not wanted any more. */
 #define KVX_FLOW_STUCK		(5 * HZ)
-/* The same when its deadline has come, or its agent is closing: twice that long it takes at most. */
+/*
+ * The same when its deadline has come, or its agent is closing: twice that long it takes at most.
+ */
 #define KVX_FLOW_LATE		(2 * HZ / 5)
 
 static void __kvx_flow_drop_redo(struct kvx_flow *flow)

@@ -519,7 +519,10 @@ static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 		break;
 	case RDMA_CM_EVENT_REJECTED:
 		refusal = kvx_link_refusal(link, id, event);
-		/* Who refuses says why; if the connection ends right behind that, siw does not read it. */
+		/*
+		 * Who refuses says why; if the connection ends right behind that, siw does not read
+		 * it.
+		 */
 		err = event->param.conn.private_data_len || !link->dev->iwarp ? -ECONNREFUSED :
 										-ECONNRESET;
 		break;

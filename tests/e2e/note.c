@@ -108,7 +108,8 @@ static pid_t take_worker_id(uint64_t id, int to_child[2])
 	if (!pid) {
 		struct kvx_agent *agent;
 
-		if (setgid(65534) || setuid(65534) || kvx_open(&agent, NULL) || kvx_set_worker_id(agent, id))
+		if (setgid(65534) || setuid(65534) || kvx_open(&agent, NULL) ||
+		    kvx_set_worker_id(agent, id))
 			byte = '?';
 		if (write(to_parent[1], &byte, 1) != 1 || read(to_child[0], &byte, 1) != 1)
 			_exit(2);

@@ -3,7 +3,7 @@
 # Other nodes, as an administrator sees and orders them: both nodes go through the cases in step.
 # Nodes: 2
 # Labs: uml uml-smp uml-debug debian-6.1 debian-6.12
-# Lanes: uml-debug
+# Lanes: uml-smp uml-debug
 # Time: 300
 . "$KVX_TOP/tests/ktap.sh"
 other=$((3 - NODE))

@@ -59,7 +59,8 @@ TEST(a_memfd_of_huge_pages_becomes_a_pool)
 	CHECK_EQ(st.bytes, 4 * HUGE);
 	CHECK_EQ(st.page_bytes, HUGE);
 	CHECK_EQ(st.chunks[9], 4);
-	CHECK(fallocate(opts.memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE) == -1 && errno == EPERM);
+	CHECK(fallocate(opts.memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, HUGE) == -1 &&
+	      errno == EPERM);
 	CHECK(mmap(NULL, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED, opts.memfd, 0) == MAP_FAILED);
 	close(opts.memfd);
 	memset(mine, 0x11, 4 * HUGE);
@@ -113,7 +114,8 @@ static int try_to_write(void *unused)
 		return 90;
 	if (!mprotect(at, 2 * HUGE, PROT_READ | PROT_WRITE))
 		return 1;
-	if (!remap_file_pages(at, 2 * HUGE, 0, 0, 0) && !mprotect(at, 2 * HUGE, PROT_READ | PROT_WRITE))
+	if (!remap_file_pages(at, 2 * HUGE, 0, 0, 0) &&
+	    !mprotect(at, 2 * HUGE, PROT_READ | PROT_WRITE))
 		return 2;
 	if (mremap(at, 2 * HUGE, 4 * HUGE, MREMAP_MAYMOVE) != MAP_FAILED)
 		return 3;
@@ -183,6 +185,7 @@ TEST(a_number_that_becomes_another_pools_breaks_nothing)
 	struct kvx_pool_opts opts = KVX_POOL_OPTS_INIT;
 	struct kvxfer_pool_open first = { .hdr.size = sizeof(first), .name = "plain" };
 	struct kvxfer_pool_close close_first = { .hdr.size = sizeof(close_first) };
+	const int prot = PROT_READ | PROT_WRITE;
 	struct kvx_pool *huge, *plain;
 	unsigned char *room, *at;
 	pthread_t swapper;
@@ -203,19 +206,22 @@ TEST(a_number_that_becomes_another_pools_breaks_nothing)
 	CHECK_EQ(pthread_create(&swapper, NULL, swap_pools, NULL), 0);
 	for (int i = 0; i < 1000; i++) {
 		/* What is in the way is taken away in between, which takes its time. */
-		at = mmap(room, HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE,
+		at = mmap(room, HUGE, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE,
 			  -1, 0);
 		CHECK(at != MAP_FAILED);
-		at = mmap(room, HUGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, swapping.fd, first.out_mmap_offset);
+		at = mmap(room, HUGE, prot, MAP_SHARED | MAP_FIXED, swapping.fd,
+			  first.out_mmap_offset);
 		if (at == MAP_FAILED)
 			continue;
 		mapped++;
-		at[0] = at[HUGE - 1] = 1;
+		at[0] = 1;
+		at[HUGE - 1] = 1;
 		CHECK_EQ(munmap(at, HUGE), 0);
 	}
 	swapping.over = true;
 	CHECK_EQ(pthread_join(swapper, NULL), 0);
-	printf("# %d of 1000 mapped, the pool changed %llu times\n", mapped, (unsigned long long)swapping.swaps);
+	printf("# %d of 1000 mapped, the pool changed %llu times\n", mapped,
+	       (unsigned long long)swapping.swaps);
 	close(swapping.fd);
 	OK(kvx_pool_unlink(agent, "huge"));
 	OK(kvx_pool_unlink(agent, "plain"));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Mappings of pools: who may only read cannot write, a mapping ends where its pool does, a mapping and
- * a transfer see the same memory, and a mapping keeps memory but no agent.
+ * Mappings of pools: who may only read cannot write, a mapping ends where its pool does, a mapping
+ * and a transfer see the same memory, and a mapping keeps memory but no agent.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -127,7 +127,8 @@ TEST(nobody_takes_memory_out_of_a_memfd_that_is_a_pool)
 	mine = mmap(NULL, MIB, PROT_READ | PROT_WRITE, MAP_SHARED, opts.memfd, 0);
 	CHECK(mine != MAP_FAILED);
 	OK(kvx_pool_create(agent, &pool, 0, &opts));
-	CHECK(fallocate(opts.memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) && errno == EPERM);
+	CHECK(fallocate(opts.memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) &&
+	      errno == EPERM);
 	CHECK(fcntl(opts.memfd, F_GET_SEALS) & F_SEAL_FUTURE_WRITE);
 	/* Somebody may write it, by the pool. */
 	CHECK(fcntl(opts.memfd, F_ADD_SEALS, F_SEAL_WRITE) && errno == EBUSY);
@@ -183,7 +184,10 @@ TEST(a_memfd_that_is_sealed_against_writing_is_not_written)
 		CHECK_EQ(fcntl(opts.memfd, F_GET_SEALS), F_SEAL_SHRINK | against[i]);
 		close(opts.memfd);
 	}
-	/* The seal that the kernel has set is no obstacle to the same user, as long as the pool is there. */
+	/*
+	 * The seal that the kernel has set is no obstacle to the same user, as long as the pool is
+	 * there.
+	 */
 	CHECK_EQ(chmod(KVXFER_DEVICE, 0666), 0);
 	opts.memfd = sealed_memfd(0, MIB, F_SEAL_SHRINK);
 	OK(kvx_pool_create(agent, &pool, 0, &opts));
@@ -278,7 +282,9 @@ static void wait_for(volatile int *word)
 		sched_yield();
 }
 
-/* An engine that makes all there is, and then a process that has its pool, ring and states mapped. */
+/*
+ * An engine that makes all there is, and then a process that has its pool, ring and states mapped.
+ */
 static void be_an_engine(void)
 {
 	struct kvx_open_opts opts = KVX_OPEN_OPTS_INIT;
@@ -308,8 +314,8 @@ static void be_an_engine(void)
 }
 
 /*
- * The other's process was killed, and a child of it lives that has its memory mapped and no descriptor:
- * the agent is gone with all that it had, but for that memory.
+ * The other's process was killed, and a child of it lives that has its memory mapped and no
+ * descriptor: the agent is gone with all that it had, but for that memory.
  */
 TEST(a_mapping_in_another_process_keeps_no_agent)
 {
@@ -320,7 +326,8 @@ TEST(a_mapping_in_another_process_keeps_no_agent)
 	int status;
 	pid_t pid;
 
-	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
 	CHECK(board != MAP_FAILED);
 	pid = fork();
 	CHECK(pid >= 0);
@@ -360,7 +367,8 @@ TEST(rings_and_states_may_stay_mapped)
 
 	CHECK(fd >= 0);
 	CHECK_EQ(ioctl(fd, KVXFER_IOC_RING_SETUP, &cmd), 0);
-	ring = mmap(NULL, cmd.out_mmap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, cmd.out_mmap_offset);
+	ring = mmap(NULL, cmd.out_mmap_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		    cmd.out_mmap_offset);
 	words = mmap(NULL, states, PROT_READ, MAP_SHARED, fd, KVXFER_MMAP_STATES);
 	CHECK(ring != MAP_FAILED && words != MAP_FAILED);
 	ring[0] = 1;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory is watched after a transfer is said to be over: after a release that was waited for, after the
- * ring has told of it, after its process was killed and waited for, after a cancel and after a deadline;
- * by a wire that loses packets, too. Nothing is written any more.
- * Nodes: 2
- * Time: 400
+ * Memory is watched after a transfer is said to be over: after a release that was waited for, after
+ * the ring has told of it, after its process was killed and waited for, after a cancel and after a
+ * deadline; by a wire that loses packets, too. Nothing is written any more. Nodes: 2 Time: 400
  * Labs: uml uml-smp uml-debug
  */
 #define _GNU_SOURCE
@@ -118,11 +116,16 @@ static void let_some_come(const struct side *to)
 {
 	const uint32_t block = rnd(BLOCKS), spins = rnd(2000);
 
-	for (uint32_t i = 0; i < spins && *(volatile unsigned char *)region(to, block, 0, 0) == MARK; i++)
+	const volatile unsigned char *at = region(to, block, 0, 0);
+
+	for (uint32_t i = 0; i < spins && *at == MARK; i++)
 		sched_yield();
 }
 
-/* By all that there is, without loss and with some; with much, where each takes long, in a long run. */
+/*
+ * By all that there is, without loss and with some; with much, where each takes long, in a long
+ * run.
+ */
 static void each_kind(void (*fn)(int many))
 {
 	static const struct {
@@ -132,7 +135,8 @@ static void each_kind(void (*fn)(int many))
 
 	for (int t = 0; (type = rdma_type(t)); t++)
 		for (size_t l = 0; l < ARRAY_SIZE(losses); l++) {
-			const int many = rounds(losses[l].native, losses[l].debug, losses[l].debug, losses[l].many);
+			const int few = losses[l].debug;
+			const int many = rounds(losses[l].native, few, few, losses[l].many);
 
 			if (!many)
 				continue;
@@ -312,7 +316,8 @@ TEST(a_process_ends_though_the_other_node_is_silent)
 				struct side to = make_side(by, KERNEL, large());
 
 				OK(kvx_import_metadata(by, blob, blob_bytes, NULL));
-				OK(kvx_xfer_exec(by, theirs, all, BLOCKS, to.handle, all, BLOCKS, NULL, NULL));
+				OK(kvx_xfer_exec(by, theirs, all, BLOCKS, to.handle, all, BLOCKS,
+						 NULL, NULL));
 				pull_cable(0, true);
 				read_all(by, &to, 0);
 				byte = 'x';
@@ -343,7 +348,8 @@ static void expire_in_silence(bool write)
 	uint64_t late_ns;
 
 	opts.deadline_ns = deadline_ns;
-	OK(kvx_transfer(agent, &xfer, write ? ours : theirs, all, BLOCKS, write ? theirs : ours, all, BLOCKS, &opts));
+	OK(kvx_transfer(agent, &xfer, write ? ours : theirs, all, BLOCKS, write ? theirs : ours,
+			all, BLOCKS, &opts));
 	CHECK_EQ(kvx_xfer_wait(xfer, KVX_FOREVER, &result), -ETIMEDOUT);
 	CHECK_EQ(result.state, KVX_XFER_TIMEDOUT);
 	CHECK_EQ(!!(result.flags & KVX_RESULT_UNCONFIRMED), write);
@@ -363,7 +369,8 @@ TEST(on_a_silent_wire_a_transfer_ends_soon_after_its_deadline)
 		for (int write = 0; write < 2; write++) {
 			begin(type, 0);
 			if (node() == 1) {
-				OK(kvx_xfer_exec(agent, theirs, all, BLOCKS, mine[0].handle, all, BLOCKS, NULL, NULL));
+				OK(kvx_xfer_exec(agent, theirs, all, BLOCKS, mine[0].handle, all,
+						 BLOCKS, NULL, NULL));
 				pull_cable(0, true);
 				expire_in_silence(write);
 				pull_cable(0, false);

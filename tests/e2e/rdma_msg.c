@@ -394,8 +394,8 @@ TEST(who_waits_for_another_agent_goes_on)
 
 /* Who has sent something may go as soon as that is done: it was received. */
 /*
- * An agent here has the worker_id of one of the other node, and both are imported: neither is taken for
- * the other, and the bare number means nobody.
+ * An agent here has the worker_id of one of the other node, and both are imported: neither is taken
+ * for the other, and the bare number means nobody.
  */
 TEST(two_agents_of_one_number_are_not_taken_for_each_other)
 {
@@ -461,7 +461,8 @@ TEST(two_agents_of_one_number_are_not_taken_for_each_other)
 	CHECK_EQ(kvx_forget(here.agent, far.worker_id), -ENOTUNIQ);
 	REASON(WORKER_ID_AMBIGUOUS);
 	OK(kvx_forget_on(here.agent, far.worker_id, query(here.agent).boot_id));
-	CHECK_EQ(kvx_xfer_exec(here.agent, twin_side.handle, &id, 1, side.handle, &id, 1, NULL, NULL), -ESTALE);
+	CHECK_EQ(kvx_xfer_exec(here.agent, twin_side.handle, &id, 1, side.handle, &id, 1, NULL,
+			       NULL), -ESTALE);
 	OK(kvx_xfer_exec(here.agent, far, &id, 1, side.handle, &id, 1, NULL, NULL));
 	CHECK_EQ(*region(&side, 0, 0, 0), 2);
 	OK(kvx_forget(here.agent, far.worker_id));

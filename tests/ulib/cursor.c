@@ -498,6 +498,11 @@ TEST(shapes_that_do_not_fit_are_refused_by_name)
 #undef REFUSED
 }
 
+static uint64_t rnd_seed(void)
+{
+	return (uint64_t)rnd(1U << 31) << 33 ^ (uint64_t)rnd(1U << 31) << 11 ^ rnd(1U << 31);
+}
+
 /* By bits, by hash, and as one would see it on paper. */
 TEST(ids_that_come_twice_are_found_in_either_way)
 {
@@ -517,8 +522,8 @@ TEST(ids_that_come_twice_are_found_in_either_way)
 		CHECK_EQ(kvx_ids_repeat_by_bit(ids, nr, blocks, scratch, NULL, &index), first < nr);
 		CHECK_EQ(index, first);
 		index = nr;
-		CHECK_EQ(kvx_ids_repeat_by_hash(ids, nr, ((uint64_t)rnd(1U << 31) << 32) + rnd(1U << 31), scratch,
-						NULL, &index), first < nr);
+		CHECK_EQ(kvx_ids_repeat_by_hash(ids, nr, rnd_seed(), scratch, NULL, &index),
+			 first < nr);
 		CHECK_EQ(index, first);
 	}
 }
@@ -530,7 +535,9 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Ids that follow each other are the most usual list: no seed may make them meet by the thousand. */
+/*
+ * Ids that follow each other are the most usual list: no seed may make them meet by the thousand.
+ */
 TEST(looking_for_ids_that_come_twice_takes_as_long_with_any_seed)
 {
 	static const struct {
@@ -548,15 +555,13 @@ TEST(looking_for_ids_that_come_twice_takes_as_long_with_any_seed)
 		for (uint32_t i = 0; i < nr; i++)
 			ids[i] = 1000 + i;
 		for (uint32_t s = 0; s < seeds; s++) {
-			const uint64_t seed = (uint64_t)rnd(1U << 31) << 33 ^ (uint64_t)rnd(1U << 31) << 11 ^ rnd(1U << 31);
-
 			probes = 0;
-			CHECK(!kvx_ids_repeat_by_hash(ids, nr, seed, scratch, NULL, &index));
+			CHECK(!kvx_ids_repeat_by_hash(ids, nr, rnd_seed(), scratch, NULL, &index));
 			took[s] = probes;
 		}
 		qsort(took, seeds, sizeof(*took), by_size);
-		printf("# %u ids: %lu comparisons in the median, %lu at p99.9, %lu at most\n", nr, took[seeds / 2],
-		       took[seeds - 1 - seeds / 1000], took[seeds - 1]);
+		printf("# %u ids: %lu comparisons in the median, %lu at p99.9, %lu at most\n", nr,
+		       took[seeds / 2], took[seeds - 1 - seeds / 1000], took[seeds - 1]);
 		CHECK(took[seeds - 1 - seeds / 1000] <= 3 * took[seeds / 2]);
 		CHECK(took[seeds - 1] <= 3 * took[seeds / 2]);
 		/* And by bits there is nothing that could differ. */
@@ -581,14 +586,18 @@ TEST(long_lists_leave_room_for_others)
 	const enum kvxfer_layout_kind fc = KVXFER_LAYOUT_CONTIGUOUS;
 	struct kvx_shape shape = known_shape(fc, fc);
 	const uint32_t nr = 1U << 18;
-	uint32_t *ids = malloc(nr * sizeof(*ids)), *scratch = malloc(kvx_shape_scratch(nr) * sizeof(*scratch)), index;
+	uint32_t *ids = malloc(nr * sizeof(*ids)), index;
+	uint32_t *scratch = malloc(kvx_shape_scratch(nr) * sizeof(*scratch));
 
 	CHECK(ids && scratch);
 	for (uint32_t i = 0; i < nr; i++)
 		ids[i] = i;
-	known[0].layout.geo.num_blocks = known[1].layout.geo.num_blocks = nr;
-	shape.src.ids = shape.dst.ids = ids;
-	shape.src.nr = shape.dst.nr = nr;
+	known[0].layout.geo.num_blocks = nr;
+	known[1].layout.geo.num_blocks = nr;
+	shape.src.ids = ids;
+	shape.dst.ids = ids;
+	shape.src.nr = nr;
+	shape.dst.nr = nr;
 	pauses = 0;
 	CHECK_EQ(kvx_shape_init(&shape, scratch, count_pause, &index), KVX_SHAPE_OK);
 	CHECK(pauses >= 3 * nr / KVX_IDS_PAUSE);

@@ -225,8 +225,9 @@
  *	the two nodes, have not ended that no more can be sent
  * @KVXFER_REASON_PEER_NO_RDMA: this node's kernel has no RDMA, so it reaches no other node
  * @KVXFER_REASON_MEMFD_HOLE: memory was taken out of the memfd while the pool was made
- * @KVXFER_REASON_WORKER_ID_AMBIGUOUS: the worker_id is that of more than one agent, as many as
- *	@index: of this node, or imported from others; with an epoch, of a handle, it is clear
+ * @KVXFER_REASON_WORKER_ID_AMBIGUOUS: the worker_id is that of more than one agent, of this node,
+ * or
+ *	imported from others, and there is no epoch that says which; @index is how many
  * @KVXFER_REASON_WORKER_ID_CHANGED: the agent of this node that has the worker_id now is another
  *	user's than when this agent had to do with it last
  * @KVXFER_REASON_NR: how many reasons this header knows
@@ -482,7 +483,8 @@ enum kvxfer_pool_kind {
  *	must be
  * @progress: where the kernel shall count the bytes it has, a __u64; 0 for nowhere
  * @node: NUMA node, with CREATE_NODE; a memfd brings its own
- * @fd: memfd that is open for both ways, with CREATE_MEMFD. It must be sealed with F_SEAL_SHRINK, of
+ * @fd: memfd that is open for both ways, with CREATE_MEMFD. It must be sealed with F_SEAL_SHRINK,
+ * of
  *	huge pages with F_SEAL_GROW, too, and neither against writing nor against seals.
  * @mode: who may open it by name: bits of 0666, for owner, group and others. Owner is the caller.
  * @gid: group, with CREATE_GROUP; else it is the caller's
@@ -497,14 +499,15 @@ enum kvxfer_pool_kind {
  * Memory is zeroed, in chunks of 2 MiB where they can be had, and charged to the caller's memory
  * cgroup (a memfd's is charged to who made it). A signal ends the making, and nothing is left.
  *
- * A memfd is sealed with F_SEAL_FUTURE_WRITE: its memory is the pool's from then on, and nobody makes
- * holes in it. Mappings of the memfd that are there stay; new ones for writing are made of the pool.
- * With that seal a memfd can become another pool only while there is one of the same user.
+ * A memfd is sealed with F_SEAL_FUTURE_WRITE: its memory is the pool's from then on, and nobody
+ * makes holes in it. Mappings of the memfd that are there stay; new ones for writing are made of
+ * the pool. With that seal a memfd can become another pool only while there is one of the same
+ * user.
  *
  * Return: 0; EINVAL with POOL_SIZE, POOL_MODE, POOL_NODE, NAME_LONG, NAME_CHAR, FIELD_UNUSED,
- * MEMFD_KIND, MEMFD_SEAL, MEMFD_HOLE; EBADF for no file; EACCES with MEMFD_ACCESS; EPERM with POOL_GROUP;
- * EEXIST with POOL_NAME_TAKEN; EDQUOT with QUOTA_BYTES, QUOTA_POOLS; ENOMEM with NO_MEMORY; EINTR
- * with INTERRUPTED.
+ * MEMFD_KIND, MEMFD_SEAL, MEMFD_HOLE; EBADF for no file; EACCES with MEMFD_ACCESS; EPERM with
+ * POOL_GROUP; EEXIST with POOL_NAME_TAKEN; EDQUOT with QUOTA_BYTES, QUOTA_POOLS; ENOMEM with
+ * NO_MEMORY; EINTR with INTERRUPTED.
  */
 struct kvxfer_pool_create {
 	struct kvxfer_hdr hdr;
@@ -1246,12 +1249,12 @@ struct kvxfer_xfer_cancel {
  * @xfer: its number
  * @reserved: 0
  *
- * One that runs is ended. The command does not wait for that without XFER_RELEASE_WAIT: what is on its
- * way by RDMA may still be written, here and on the other node, until the transfer is quiet. Until then
- * its state is RELEASING and it keeps its number; then it posts a completion with the state GONE to
- * the ring, if it was posted when there was a ring. One that is released and not quiet can be waited for
- * by another XFER_RELEASE with XFER_RELEASE_WAIT, after EINTR for one. A copy on this node writes nothing
- * any more when the command returns.
+ * One that runs is ended. The command does not wait for that without XFER_RELEASE_WAIT: what is on
+ * its way by RDMA may still be written, here and on the other node, until the transfer is quiet.
+ * Until then its state is RELEASING and it keeps its number; then it posts a completion with the
+ * state GONE to the ring, if it was posted when there was a ring. One that is released and not
+ * quiet can be waited for by another XFER_RELEASE with XFER_RELEASE_WAIT, after EINTR for one. A
+ * copy on this node writes nothing any more when the command returns.
  *
  * Return: 0; ENOENT with XFER_UNKNOWN; EINVAL with FIELD_UNUSED; EINTR with INTERRUPTED.
  */
@@ -1425,8 +1428,8 @@ enum kvxfer_refusal {
  * @reserved2: 0
  *
  * All of an agent's layouts come at once. With an epoch that is already there they are refused;
- * with another, they take the place of those that were of the same worker_id and node, whose handles
- * turn stale. Agents of several nodes may have the same worker_id.
+ * with another, they take the place of those that were of the same worker_id and node, whose
+ * handles turn stale. Agents of several nodes may have the same worker_id.
  *
  * An agent of another node is connected with, if nobody here is yet, and asked; the command returns
  * when all is known.
@@ -1481,11 +1484,11 @@ struct kvxfer_layout_forget {
  *
  * Notes of one sender arrive in the order in which they were sent, each once.
  *
- * A worker_id without an epoch must mean one agent: of this node, or of those that were imported. And
- * one of this node must be the same user's as when this agent had to do with it last.
+ * A worker_id without an epoch must mean one agent: of this node, or of those that were imported.
+ * And one of this node must be the same user's as when this agent had to do with it last.
  *
- * Return: 0; EINVAL with NOTE_SIZE; ENOENT with NOTE_AGENT; ENOTUNIQ with WORKER_ID_AMBIGUOUS; ESTALE
- * with WORKER_ID_CHANGED; EAGAIN with NOTE_FULL; EINTR; EFAULT; ENOMEM.
+ * Return: 0; EINVAL with NOTE_SIZE; ENOENT with NOTE_AGENT; ENOTUNIQ with WORKER_ID_AMBIGUOUS;
+ * ESTALE with WORKER_ID_CHANGED; EAGAIN with NOTE_FULL; EINTR; EFAULT; ENOMEM.
  */
 struct kvxfer_note_send {
 	struct kvxfer_hdr hdr;
