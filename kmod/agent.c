@@ -44,6 +44,7 @@ static DEFINE_HASHTABLE(kvx_workers, KVX_WORKERS_HASH_BITS);
 static unsigned int kvx_agents_count;
 static u32 kvx_agent_id_last;
 static u64 kvx_epoch_last;
+static struct workqueue_struct *kvx_agent_wq;
 
 static struct kvx_agent *__kvx_worker_find(u64 worker_id)
 {
@@ -80,6 +81,21 @@ static void kvx_agent_name_from_task(char name[KVXFER_NAME_MAX])
 	strscpy_pad(name, comm[0] ? comm : "?", KVXFER_NAME_MAX);
 }
 
+/*
+ * All that it owned went when it was closed, but for what is mapped: the states, of which a
+ * transfer that is being released writes its own until it is no more, and the ring.
+ */
+static void kvx_agent_free_work(struct work_struct *work)
+{
+	struct kvx_agent *agent = container_of(work, struct kvx_agent, free_work);
+
+	kvx_states_free(agent);
+	kvx_ring_free(agent);
+	put_pid(agent->pid);
+	mutex_destroy(&agent->imports_lock);
+	kfree(agent);
+}
+
 /**
  * kvx_agent_open() - make an agent for a file that is being opened
  *
@@ -96,6 +112,7 @@ struct kvx_agent *kvx_agent_open(void)
 	if (!agent)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&agent->ref);
+	INIT_WORK(&agent->free_work, kvx_agent_free_work);
 	init_waitqueue_head(&agent->wait);
 	xa_init_flags(&agent->pools, XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT);
 	xa_init_flags(&agent->layouts, XA_FLAGS_ACCOUNT);
@@ -148,19 +165,10 @@ err_free:
 }
 EXPORT_SYMBOL_IF_KUNIT(kvx_agent_open);
 
-/*
- * All that it owned went when it was closed, but for what is mapped: the states, of which a
- * transfer that is being released writes its own until it is no more, and the ring.
- */
+/* Perhaps under a lock, of a note's sender: not the place to free a ring. */
 static void kvx_agent_free(struct kref *ref)
 {
-	struct kvx_agent *agent = container_of(ref, struct kvx_agent, ref);
-
-	kvx_states_free(agent);
-	kvx_ring_free(agent);
-	put_pid(agent->pid);
-	mutex_destroy(&agent->imports_lock);
-	kfree(agent);
+	queue_work(kvx_agent_wq, &container_of(ref, struct kvx_agent, ref)->free_work);
 }
 
 /**
@@ -193,7 +201,7 @@ void kvx_agent_close(struct kvx_agent *agent)
 	kvx_xfers_drop(agent);
 	kvx_watches_tell(agent);
 	kvx_imports_drop(agent);
-	xa_destroy(&agent->met);
+	kvx_who_drop(agent);
 	kvx_connects_drop(agent);
 	kvx_layouts_drop(agent);
 	kvx_pools_drop(agent);
@@ -376,11 +384,15 @@ bool kvx_agent_look_after(unsigned long id, struct kvx_agent_view *view)
 
 /**
  * kvx_agents_init() - before the first open
+ *
+ * Return: 0 or -ENOMEM.
  */
-void kvx_agents_init(void)
+int kvx_agents_init(void)
 {
 	/* Epochs of this load of the module are unlikely to be those of another. */
 	kvx_epoch_last = get_random_u64();
+	kvx_agent_wq = alloc_workqueue("kvxfer_agent", WQ_UNBOUND, 0);
+	return kvx_agent_wq ? 0 : -ENOMEM;
 }
 
 /**
@@ -388,6 +400,7 @@ void kvx_agents_init(void)
  */
 void kvx_agents_exit(void)
 {
+	destroy_workqueue(kvx_agent_wq);
 	WARN_ON_ONCE(kvx_agents_count);
 	xa_destroy(&kvx_agents);
 }

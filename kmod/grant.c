@@ -645,7 +645,7 @@ int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
 		goto out_put;
 	err = kvx_import_all(import, other, cmd);
 	if (!err)
-		err = kvx_who_met(agent, other);
+		err = kvx_who_met(agent, cmd->worker_id, other);
 	if (!err)
 		err = kvx_import_place(agent, import, &cmd->hdr, &dropped);
 	kvx_imports_free(err ? import : dropped);

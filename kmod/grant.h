@@ -85,7 +85,8 @@ int kvx_layout_import(struct kvx_agent *agent, struct kvxfer_layout_import *cmd)
 int kvx_layout_forget(struct kvx_agent *agent, struct kvxfer_layout_forget *cmd);
 
 /* who.c */
-int kvx_who_met(struct kvx_agent *agent, const struct kvx_agent *other);
+int kvx_who_met(struct kvx_agent *agent, u64 worker_id, const struct kvx_agent *other);
+void kvx_who_drop(struct kvx_agent *agent);
 int kvx_who_find(struct kvx_agent *agent, u64 worker_id, u64 epoch, bool want, u32 unknown,
 		 struct kvxfer_hdr *hdr, struct kvx_who *who);
 

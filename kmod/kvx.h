@@ -13,6 +13,9 @@
  *	The table of agents, the hash of worker_ids, and the name and worker_id of every agent.
  *	Process context only.
  *
+ * The lock of a memfd's inode, and inside kvx_memfds_lock (mutex, memfd.c)
+ *	Not ours, taken when a memfd becomes a pool. Which memfds are pools. Process context only.
+ *
  * kvx_pools_lock (mutex, pool.c)
  *	The table of pools and the hash of their names. Process context only.
  *
@@ -55,10 +58,10 @@
  * kvx_quota_lock (mutex, quota.c)
  *	The users' accounts. Process context only.
  *
- * xa_lock of struct kvx_agent.pools, .layouts, .imports, .connects and .xfers (spinlocks)
- *	The pools that the agent has open; its layouts; what it has imported; the nodes it wants to
- *	be connected with; its transfers. None is
- *	taken inside another. Process context only.
+ * xa_lock of struct kvx_agent.pools, .layouts, .imports, .met, .connects and .xfers (spinlocks)
+ *	The pools that the agent has open; its layouts; what it has imported; whom it has met; the
+ *	nodes it wants to be connected with; its transfers. None is taken inside another. Process
+ *	context only.
  *
  * kvx_registered.grants_lock (spinlock, grant.c)
  *	The list of a layout's grants. Process context only.
@@ -111,8 +114,9 @@
  *
  * struct kvx_agent
  *	A kref. The open file holds one reference; whoever else keeps a pointer beyond a command
- *	holds another. Closing the file takes the agent out of the tables first: from then on nobody
- *	new finds it.
+ *	holds another, and so does a mapping of its ring or states: of the struct, which owns
+ *	nothing any more when the file is closed. Closing takes the agent out of the tables first:
+ *	from then on nobody new finds it. The last reference may go under a lock: a work frees it.
  *
  * struct kvx_pool
  *	A kref, see pool.c. Pools hold the module, agents (being files) do as well.
@@ -126,7 +130,8 @@
  *
  * struct kvx_xfer
  *	A kref, see xfer.c. It holds its agent, layouts and grants; its agent's table holds it until
- *	it is released, and the agent's closing releases all. Each run holds it, too.
+ *	it is released and quiet; the agent's closing releases all and waits for that. Each run
+ *	holds it, too.
  *
  * struct kvx_peer
  *	A kref. The table holds one reference; rails, remotes, what is served and flows hold others.
@@ -203,6 +208,8 @@ struct pid;
  * @nr_imports: how many agents those are
  * @imports_lock: held while these are used
  * @met: users of agents of this node that it has had to do with, by worker_ids; see who.c
+ * @nr_met: how many; under @imports_lock
+ * @free_work: frees it, when the last reference has gone
  * @xfers: its transfers, by the slots of their numbers
  * @xfer_last: the last number that a transfer was given
  * @states: pages of the transfers' states, as they are shown; see ring.c
@@ -232,6 +239,8 @@ struct kvx_agent {
 	u32 nr_imports;
 	struct mutex imports_lock;	/* see above */
 	struct xarray met;
+	u32 nr_met;
+	struct work_struct free_work;
 	struct xarray xfers;
 	atomic_t xfer_last;
 	unsigned long states[KVXFER_XFERS_MAX * sizeof(u32) / PAGE_SIZE];
@@ -264,7 +273,7 @@ int kvx_chardev_register(void);
 void kvx_chardev_unregister(void);
 
 /* agent.c */
-void kvx_agents_init(void);
+int kvx_agents_init(void);
 void kvx_agents_exit(void);
 struct kvx_agent *kvx_agent_open(void);
 void kvx_agent_close(struct kvx_agent *agent);

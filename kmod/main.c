@@ -23,7 +23,9 @@ static int __init kvx_init(void)
 		kvx_boot_id = get_random_u64();
 	} while (!kvx_boot_id);
 
-	kvx_agents_init();
+	err = kvx_agents_init();
+	if (err)
+		return err;
 	err = kvx_pools_init();
 	if (err)
 		goto err_agents_exit;

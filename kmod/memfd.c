@@ -6,12 +6,23 @@
 #include <linux/fcntl.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/mutex.h>
 #include <linux/shmem_fs.h>
 
 #include "abi.h"
 #include "compat.h"
 #include "kvx.h"
 #include "pool.h"
+
+/* While a memfd is a pool: no holes, no writing by other ways, and no seals of others. */
+#define KVX_MEMFD_SEALS	(F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+
+static DEFINE_MUTEX(kvx_memfds_lock);
+/*
+ * Pools of memfds that are sealed; under kvx_memfds_lock. An inode's lock is outside: a program can
+ * have the kernel hold that for as long as it likes, so nobody waits for it who holds ours.
+ */
+static LIST_HEAD(kvx_memfds);
 
 /* Where the seals of a memfd are, which change under its inode's lock; NULL for another file. */
 static unsigned int *kvx_memfd_seals(const struct file *file)
@@ -27,33 +38,32 @@ static unsigned int *kvx_memfd_seals(const struct file *file)
 	return NULL;
 }
 
-/* Has the caller's user made a pool of this memfd, which is there still? */
-static bool kvx_memfd_is_pool(const struct file *file)
+/* A pool of the same memfd, of any user. */
+static struct kvx_pool *__kvx_memfd_pool(const struct inode *inode)
 {
 	struct kvx_pool *pool;
-	unsigned long id = 0;
-	bool is = false;
 
-	while (!is && (pool = kvx_pool_after(id))) {
-		id = pool->id;
-		is = pool->file && file_inode(pool->file) == file_inode(file) &&
-		     uid_eq(pool->uid, current_fsuid());
-		kvx_pool_put_async(pool);
-	}
-	return is;
+	lockdep_assert_held(&kvx_memfds_lock);
+	list_for_each_entry(pool, &kvx_memfds, memfd_link)
+		if (file_inode(pool->file) == inode)
+			return pool;
+	return NULL;
 }
 
 /*
- * Nothing of the memory may go away, and whoever hands it over may write it. F_SEAL_FUTURE_WRITE
- * may be ours, see kvx_memfd_seal().
+ * Nothing of the memory may go away, and whoever hands it over may write it. If there is a pool of
+ * it already, its seals are ours, and its user may have another.
  */
-static bool kvx_memfd_seals_are_sound(const struct file *file, unsigned int seals, bool huge)
+static bool __kvx_memfd_seals_are_sound(const struct kvx_pool *pool, unsigned int seals)
 {
-	if (!(seals & F_SEAL_SHRINK) || (huge && !(seals & F_SEAL_GROW)) || seals & F_SEAL_WRITE)
+	const struct kvx_pool *other = __kvx_memfd_pool(file_inode(pool->file));
+
+	if (!(seals & F_SEAL_SHRINK) || (kvx_pool_is_huge(pool) && !(seals & F_SEAL_GROW)) ||
+	    seals & F_SEAL_WRITE)
 		return false;
-	if (seals & F_SEAL_FUTURE_WRITE)
-		return kvx_memfd_is_pool(file);
-	return !(seals & F_SEAL_SEAL);
+	if (other)
+		return uid_eq(other->uid, pool->uid);
+	return !(seals & KVX_MEMFD_SEALS);
 }
 
 static int kvx_memfd_check(struct kvx_pool *pool, struct kvxfer_hdr *hdr)
@@ -62,13 +72,17 @@ static int kvx_memfd_check(struct kvx_pool *pool, struct kvxfer_hdr *hdr)
 	const fmode_t both = FMODE_READ | FMODE_WRITE;
 	struct inode *inode = file_inode(pool->file);
 	unsigned int seals;
+	bool sound;
 
 	if (!where)
 		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MEMFD_KIND, 0);
 	if (inode->i_sb->s_magic == HUGETLBFS_MAGIC)
 		pool->page_bytes = inode->i_sb->s_blocksize;
+	mutex_lock(&kvx_memfds_lock);
 	seals = READ_ONCE(*where);
-	if (!kvx_memfd_seals_are_sound(pool->file, seals, kvx_pool_is_huge(pool)))
+	sound = __kvx_memfd_seals_are_sound(pool, seals);
+	mutex_unlock(&kvx_memfds_lock);
+	if (!sound)
 		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MEMFD_SEAL, seals);
 	if ((pool->file->f_mode & both) != both)
 		return kvx_refuse(hdr, -EACCES, KVXFER_REASON_MEMFD_ACCESS, 0);
@@ -116,25 +130,59 @@ int kvx_memfd_take(struct kvx_pool *pool, struct kvxfer_pool_create *cmd, u64 *b
  * @hdr: where a refusal is noted
  *
  * So transfers, which go to the pages that are pinned, and mappings see the same memory. Holes were
- * possible until here.
+ * possible until here. Nor does anybody set seals: those that we set can be taken away again.
  *
  * Context: process, may sleep.
- * Return: 0 or -EINVAL.
+ * Return: 0, -EINVAL or -EINTR.
  */
 int kvx_memfd_seal(struct kvx_pool *pool, struct kvxfer_hdr *hdr)
 {
 	struct inode *inode = file_inode(pool->file);
-	unsigned int *seals = kvx_memfd_seals(pool->file);
+	unsigned int *where = kvx_memfd_seals(pool->file);
+	unsigned int seals;
 	bool sound;
 
-	inode_lock(inode);
-	sound = kvx_memfd_seals_are_sound(pool->file, *seals, kvx_pool_is_huge(pool));
-	if (sound)
-		*seals |= F_SEAL_FUTURE_WRITE;
+	if (down_write_killable(&inode->i_rwsem))
+		return kvx_refuse(hdr, -EINTR, KVXFER_REASON_INTERRUPTED,
+				  pool->bytes >> 20);
+	mutex_lock(&kvx_memfds_lock);
+	seals = *where;
+	sound = __kvx_memfd_seals_are_sound(pool, seals);
+	if (sound) {
+		*where = seals | KVX_MEMFD_SEALS;
+		list_add(&pool->memfd_link, &kvx_memfds);
+	}
+	mutex_unlock(&kvx_memfds_lock);
 	inode_unlock(inode);
 	if (!sound)
-		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MEMFD_SEAL, *seals);
+		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MEMFD_SEAL, seals);
 	if (!kvx_pages_are_of(&pool->pages, pool->file->f_mapping))
 		return kvx_refuse(hdr, -EINVAL, KVXFER_REASON_MEMFD_HOLE, 0);
 	return 0;
+}
+
+/**
+ * kvx_memfd_drop() - a pool of a memfd is no more
+ * @pool: the pool, or one of another kind
+ *
+ * Context: process, may sleep.
+ */
+void kvx_memfd_drop(struct kvx_pool *pool)
+{
+	struct inode *inode;
+
+	if (pool->read_file)
+		fput(pool->read_file);
+	if (!pool->file)
+		return;
+	inode = file_inode(pool->file);
+	mutex_lock(&kvx_memfds_lock);
+	if (!list_empty(&pool->memfd_link)) {
+		list_del_init(&pool->memfd_link);
+		/* Without the inode's lock: with F_SEAL_SEAL only we change them. */
+		if (!__kvx_memfd_pool(inode))
+			*kvx_memfd_seals(pool->file) &= ~KVX_MEMFD_SEALS;
+	}
+	mutex_unlock(&kvx_memfds_lock);
+	fput(pool->file);
 }

@@ -20,6 +20,8 @@
 
 /* How long a peer may take to leave alone what it has read from. */
 #define KVX_SEND_STUCK	(5 * HZ)
+/* The same when its deadline has come. */
+#define KVX_SEND_LATE	(4 * HZ / 5)
 
 /*
  * --- to a peer ----------------------------------------------------------------------------------
@@ -91,18 +93,23 @@ static void kvx_send_far_stop(struct kvx_job *job)
 {
 	struct kvx_message *send = kvx_message_of(job);
 	struct kvx_peer *peer = send->peer;
+	const bool late = ktime_get_ns() >= READ_ONCE(job->deadline_ns);
 	struct kvx_msg *msg = NULL;
+	bool listed, tell;
 	u32 serial;
-	bool tell;
 
 	xa_lock(&peer->sends);
 	serial = send->serial;
-	tell = READ_ONCE(job->stop) && send->offered && !send->withdrawn &&
-	       xa_load(&peer->sends, serial) == send;
+	listed = READ_ONCE(job->stop) && send->offered && xa_load(&peer->sends, serial) == send;
+	tell = listed && !send->withdrawn;
 	if (tell) {
 		send->withdrawn = true;
 		swap(msg, send->withdraw);
 		queue_delayed_work(kvx_peer_wq, &send->stuck, KVX_SEND_STUCK);
+	}
+	if (listed && late && !send->late) {
+		send->late = true;
+		mod_delayed_work(kvx_peer_wq, &send->stuck, KVX_SEND_LATE);
 	}
 	xa_unlock(&peer->sends);
 	if (!tell)
@@ -180,6 +187,7 @@ static void kvx_send_far_begin(struct kvx_job *job, const struct kvx_shape *shap
 	send->index = 0;
 	send->offered = false;
 	send->withdrawn = false;
+	send->late = false;
 	err = -ENOSPC;
 	if (kvx_peer_is_behind(peer))
 		goto err_quiet;

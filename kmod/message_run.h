@@ -128,6 +128,7 @@ enum kvx_recv_phase {
  * @withdraw: by which it will be told that it shall not, if that is so
  * @offered: it has been told
  * @withdrawn: it has been told that it shall not
+ * @late: it was to stop and has to do so soon
  * @taken: it has said what became of it
  * @stuck: what happens when it does not
  * @end: the end
@@ -168,6 +169,7 @@ struct kvx_message {
 	struct kvx_msg *withdraw;
 	bool offered;
 	bool withdrawn;
+	bool late;
 	bool taken;
 	struct delayed_work stuck;
 	struct work_struct end;

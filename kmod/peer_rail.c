@@ -272,10 +272,9 @@ bool kvx_peer_is_lost(struct kvx_peer *peer)
  * By iWARP a port of our own may be taken, so that nobody was asked, see kvx_link_ask(); another
  * will be chosen. And a connection may end before the answer was read, see kvx_link_event().
  */
-static bool __kvx_rail_is_unanswered(struct kvx_rail *rail)
+static bool __kvx_rail_is_unanswered(const struct kvx_rail *rail)
 {
-	return rail->error == -EADDRINUSE ||
-	       (rail->active && rail->error == -ECONNRESET && !READ_ONCE(rail->links[0].up));
+	return rail->error == -EADDRINUSE || READ_ONCE(rail->unanswered);
 }
 
 /* When is its address to be tried again? Returns false when it has not been tried. */
@@ -295,8 +294,10 @@ static bool __kvx_peer_back_off(struct kvx_peer *peer, struct kvx_rail *rail)
 		return true;
 	address->next = jiffies;
 	/* Begun before an order, so it is no answer to that: the next attempt is. */
-	if (rail->active && !rail->was_ready && rail->order != peer->orders)
+	if (rail->active && !rail->was_ready && rail->order != peer->orders) {
+		address->other_node = __kvx_rail_met_other(rail);
 		return false;
+	}
 	if (__kvx_rail_is_unanswered(rail) && address->unanswered < KVX_UNANSWERED_MAX) {
 		address->unanswered++;
 		return false;

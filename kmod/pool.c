@@ -69,10 +69,7 @@ static void kvx_pool_free(struct kvx_pool *pool)
 		atomic64_sub(bytes >> PAGE_SHIFT, &pool->mm->pinned_vm);
 		mmdrop(pool->mm);
 	}
-	if (pool->read_file)
-		fput(pool->read_file);
-	if (pool->file)
-		fput(pool->file);
+	kvx_memfd_drop(pool);
 	put_pid(pool->pid);
 	mutex_destroy(&pool->cpu_lock);
 	kvx_quota_pool_freed(bytes);
@@ -135,6 +132,7 @@ static struct kvx_pool *kvx_pool_new(enum kvxfer_pool_kind kind)
 	mutex_init(&pool->cpu_lock);
 	mutex_init(&pool->dev_maps_lock);
 	INIT_LIST_HEAD(&pool->dev_maps);
+	INIT_LIST_HEAD(&pool->memfd_link);
 	INIT_WORK(&pool->free_work, kvx_pool_free_work);
 	pool->kind = kind;
 	pool->page_bytes = PAGE_SIZE;

@@ -35,6 +35,7 @@ struct pid;
  * @readonly: of memory that may not be written, by whatever way
  * @file: the memfd
  * @read_file: the same, open for reading; of a memfd of huge pages
+ * @memfd_link: among the pools of memfds; see memfd.c
  * @dmabuf: the dma-buf; then there are no @pages
  * @map: where the kernel sees it
  * @cpu_lock: held while that comes into use or goes out of it
@@ -67,6 +68,7 @@ struct kvx_pool {
 	bool readonly;
 	struct file *file;
 	struct file *read_file;
+	struct list_head memfd_link;
 	struct dma_buf *dmabuf;
 	struct iosys_map map;
 	struct mutex cpu_lock;		/* see above */
@@ -146,6 +148,7 @@ void kvx_dmabuf_end(struct kvx_pool *pool);
 /* memfd.c */
 int kvx_memfd_take(struct kvx_pool *pool, struct kvxfer_pool_create *cmd, u64 *bytes);
 int kvx_memfd_seal(struct kvx_pool *pool, struct kvxfer_hdr *hdr);
+void kvx_memfd_drop(struct kvx_pool *pool);
 
 /* pool_map.c */
 int kvx_mmap_by(struct vm_area_struct *vma, const char *name, const struct file_operations *fops,

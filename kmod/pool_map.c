@@ -120,7 +120,7 @@ const struct vm_operations_struct kvx_pool_vm_ops = {
 int kvx_mmap_by(struct vm_area_struct *vma, const char *name, const struct file_operations *fops,
 		void *held, int flags)
 {
-	struct file *file = anon_inode_getfile(name, fops, held, flags | O_CLOEXEC);
+	struct file *file = anon_inode_getfile(name, fops, held, flags);
 
 	if (IS_ERR(file))
 		return PTR_ERR(file);

@@ -12,27 +12,51 @@
 #include "kvx.h"
 #include "peer.h"
 
+/* How many an agent remembers. */
+#define KVX_MET_MAX	4096
+
+/* As the table of those that were met has it. */
+static void *kvx_who_user(const struct kvx_agent *other)
+{
+	return xa_mk_value(from_kuid(&init_user_ns, other->uid));
+}
+
 /**
  * kvx_who_met() - an agent has to do with one of this node
  * @agent: the agent
+ * @worker_id: by which number
  * @other: with whom
  *
  * Context: process, may sleep.
  * Return: 0 or -ENOMEM.
  */
-int kvx_who_met(struct kvx_agent *agent, const struct kvx_agent *other)
+int kvx_who_met(struct kvx_agent *agent, u64 worker_id, const struct kvx_agent *other)
 {
-	void *uid = xa_mk_value(from_kuid(&init_user_ns, other->uid));
+	unsigned long first = 0;
+	void *before;
 
-	return xa_err(xa_store(&agent->met, READ_ONCE(other->worker_id), uid, GFP_KERNEL_ACCOUNT));
+	mutex_lock(&agent->imports_lock);
+	/* Of very many, some are forgotten: nobody is to have the kernel remember without end. */
+	if (agent->nr_met >= KVX_MET_MAX && xa_find(&agent->met, &first, ULONG_MAX, XA_PRESENT)) {
+		xa_erase(&agent->met, first);
+		agent->nr_met--;
+	}
+	before = xa_store(&agent->met, worker_id, kvx_who_user(other), GFP_KERNEL_ACCOUNT);
+	if (!before)
+		agent->nr_met++;
+	mutex_unlock(&agent->imports_lock);
+	return xa_err(before);
 }
 
-/* Does the number belong to another user than when the agent had to do with it last? */
-static bool kvx_who_changed(struct kvx_agent *agent, u64 worker_id, const struct kvx_agent *other)
+/**
+ * kvx_who_drop() - an agent is closing
+ * @agent: nobody uses it any more
+ *
+ * Context: process.
+ */
+void kvx_who_drop(struct kvx_agent *agent)
 {
-	const void *uid = xa_load(&agent->met, worker_id);
-
-	return uid && xa_to_value(uid) != from_kuid(&init_user_ns, other->uid);
+	xa_destroy(&agent->met);
 }
 
 /*
@@ -64,13 +88,17 @@ static struct kvx_import *__kvx_who_far(struct kvx_agent *agent, u64 worker_id, 
 static int kvx_who_here(struct kvx_agent *agent, struct kvx_agent *here, u64 worker_id, u64 epoch,
 			u32 unknown, struct kvxfer_hdr *hdr)
 {
+	const void *met;
+
 	if (!here || (epoch && epoch != here->epoch))
 		return kvx_refuse(hdr, -ENOENT, unknown, 0);
 	if (epoch)
 		return 0;
-	if (kvx_who_changed(agent, worker_id, here))
-		return kvx_refuse(hdr, -ESTALE, KVXFER_REASON_WORKER_ID_CHANGED, 0);
-	return kvx_who_met(agent, here);
+	met = xa_load(&agent->met, worker_id);
+	if (!met)
+		return kvx_who_met(agent, worker_id, here);
+	return met == kvx_who_user(here) ? 0 :
+	       kvx_refuse(hdr, -ESTALE, KVXFER_REASON_WORKER_ID_CHANGED, 0);
 }
 
 /**

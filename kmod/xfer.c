@@ -117,6 +117,14 @@ static void __kvx_xfer_show(struct kvx_xfer *xfer)
 			  (xfer->id & 0xffff0000U) | xfer->state);
 }
 
+static void kvx_xfer_unprepare(struct kvx_xfer *xfer)
+{
+	int i;
+
+	for (i = 0; i < KVX_XFER_GATES; i++)
+		kvx_gate_unprepare(&xfer->uses[i]);
+}
+
 /* It is released, and quiet: from here on its number may be another's. */
 static void kvx_xfer_strike(struct kvx_xfer *xfer)
 {
@@ -133,7 +141,6 @@ static void kvx_xfer_strike(struct kvx_xfer *xfer)
 static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
 {
 	bool ok, active;
-	int i;
 
 	spin_lock(&xfer->lock);
 	ok = kvx_xfer_step(&xfer->state, KVX_XFER_RELEASE);
@@ -147,8 +154,7 @@ static bool kvx_xfer_let_go(struct kvx_xfer *xfer)
 		return false;
 	if (active)
 		xfer->ops->stop(xfer->job);
-	for (i = 0; i < KVX_XFER_GATES; i++)
-		kvx_gate_unprepare(&xfer->uses[i]);
+	kvx_xfer_unprepare(xfer);
 	if (!active)
 		kvx_xfer_strike(xfer);
 	return true;
@@ -191,10 +197,16 @@ static void kvx_xfer_quiet(struct kvx_job *job)
 		kvx_xfer_end_cpu(xfer, xfer->src->nr_pools, xfer->dst->nr_pools);
 	kvx_xfer_untime(xfer);
 	/* Whoever is told of its end may unregister its layouts. */
-	for (i = 0; xfer->once && i < KVX_XFER_GATES; i++)
-		kvx_gate_unprepare(&xfer->uses[i]);
+	if (xfer->once)
+		kvx_xfer_unprepare(xfer);
 
 	spin_lock(&xfer->lock);
+	if (xfer->state == KVXFER_XFER_RELEASING) {
+		/* So it stays until we change it. */
+		spin_unlock(&xfer->lock);
+		kvx_xfer_unprepare(xfer);
+		spin_lock(&xfer->lock);
+	}
 	WARN_ON_ONCE(!kvx_xfer_step(&xfer->state, KVX_XFER_QUIET));
 	if (xfer->run_note && xfer->state != KVXFER_XFER_DONE)
 		kvx_note_unreserve(xfer->run_note);
@@ -794,32 +806,8 @@ int kvx_xfer_release(struct kvx_agent *agent, struct kvxfer_xfer_release *cmd)
 		err = kvx_xfer_unknown(&cmd->hdr, 0);
 	else if (wait && wait_event_interruptible(agent->wait, kvx_xfer_has_ended(xfer)))
 		err = kvx_refuse(&cmd->hdr, -EINTR, KVXFER_REASON_INTERRUPTED, 0);
-	kvx_xfer_put(xfer);
-	return err;
-}
-
-/**
- * kvx_xfer_cost() - KVXFER_IOC_XFER_COST
- * @agent: who asks
- * @cmd: see &struct kvxfer_xfer_cost
- *
- * Context: process, may sleep.
- * Return: 0 or what the command promises.
- */
-int kvx_xfer_cost(struct kvx_agent *agent, struct kvxfer_xfer_cost *cmd)
-{
-	struct kvx_xfer *xfer = kvx_xfer_get(agent, cmd->xfer);
-	struct kvx_cost cost;
-	int err = 0;
-
-	if (!xfer)
-		return kvx_xfer_unknown(&cmd->hdr, 0);
-	if (!kvx_cost_expect(xfer->path, xfer->shape.bytes, &cost))
-		err = kvx_refuse(&cmd->hdr, -ENODATA, KVXFER_REASON_XFER_RATE, 0);
-	cmd->out_path = xfer->path;
-	cmd->out_ns = cost.ns;
-	cmd->out_margin_ns = cost.margin_ns;
-	cmd->out_samples = cost.samples;
+	else if (wait && xfer->result.flags & KVXFER_COMPLETION_UNCONFIRMED)
+		err = kvx_refuse(&cmd->hdr, -EREMOTEIO, KVXFER_REASON_XFER_UNCONFIRMED, 0);
 	kvx_xfer_put(xfer);
 	return err;
 }

@@ -129,6 +129,7 @@ u64 kvx_xfer_timeout(u64 deadline_ns);
 int kvx_xfer_check_path(bool far, u32 path, u32 rails, struct kvxfer_hdr *hdr);
 int kvx_xfer_make(struct kvx_agent *agent, struct kvxfer_xfer_prep *cmd, bool once,
 		  struct kvx_xfer **out);
+int kvx_xfer_cost(struct kvx_agent *agent, struct kvxfer_xfer_cost *cmd);
 
 /* xfer.c */
 void kvx_xfers_cut(struct kvx_gate *gate);
@@ -142,7 +143,6 @@ void kvx_xfer_undo(struct kvx_agent *agent, u32 id);
 int kvx_xfer_post(struct kvx_agent *agent, struct kvxfer_xfer_post *cmd);
 int kvx_xfer_cancel(struct kvx_agent *agent, struct kvxfer_xfer_cancel *cmd);
 int kvx_xfer_release(struct kvx_agent *agent, struct kvxfer_xfer_release *cmd);
-int kvx_xfer_cost(struct kvx_agent *agent, struct kvxfer_xfer_cost *cmd);
 
 /* xfer_wait.c */
 int kvx_xfer_wait(struct kvx_agent *agent, struct kvxfer_xfer_wait *cmd);

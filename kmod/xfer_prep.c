@@ -10,6 +10,7 @@
 #include <linux/uaccess.h>
 
 #include "abi.h"
+#include "cost.h"
 #include "grant.h"
 #include "kvx.h"
 #include "layouts.h"
@@ -481,5 +482,31 @@ err_free:
 		kvx_layout_put(src);
 	if (dst)
 		kvx_layout_put(dst);
+	return err;
+}
+
+/**
+ * kvx_xfer_cost() - KVXFER_IOC_XFER_COST
+ * @agent: who asks
+ * @cmd: see &struct kvxfer_xfer_cost
+ *
+ * Context: process, may sleep.
+ * Return: 0 or what the command promises.
+ */
+int kvx_xfer_cost(struct kvx_agent *agent, struct kvxfer_xfer_cost *cmd)
+{
+	struct kvx_xfer *xfer = kvx_xfer_get(agent, cmd->xfer);
+	struct kvx_cost cost;
+	int err = 0;
+
+	if (!xfer)
+		return kvx_xfer_unknown(&cmd->hdr, 0);
+	if (!kvx_cost_expect(xfer->path, xfer->shape.bytes, &cost))
+		err = kvx_refuse(&cmd->hdr, -ENODATA, KVXFER_REASON_XFER_RATE, 0);
+	cmd->out_path = xfer->path;
+	cmd->out_ns = cost.ns;
+	cmd->out_margin_ns = cost.margin_ns;
+	cmd->out_samples = cost.samples;
+	kvx_xfer_put(xfer);
 	return err;
 }

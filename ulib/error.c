@@ -259,6 +259,9 @@ static const struct {
 	[KVXFER_REASON_WORKER_ID_CHANGED] = {
 		"WORKER_ID_CHANGED", "the worker_id has become that of another user's agent",
 		NULL },
+	[KVXFER_REASON_XFER_UNCONFIRMED] = {
+		"XFER_UNCONFIRMED",
+		"the other node did not say whether all that was written to it is over", NULL },
 	[KVXFER_REASON_PEER_CONNECTING] = {
 		"PEER_CONNECTING", "the other node is not connected yet",
 		": the last attempt ended with errno %u" },

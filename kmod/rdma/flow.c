@@ -453,25 +453,25 @@ static void kvx_flow_stuck(struct work_struct *work)
 {
 	struct kvx_flow *flow = container_of(to_delayed_work(work), struct kvx_flow, stuck);
 	struct kvx_peer *peer = flow->peer;
-	bool posted, cut = false, over = false;
+	bool cut = false, over = false;
 
 	kref_get(&peer->ref);
 	spin_lock(&peer->flow_lock);
-	/* What is only being prepared is no peer's fault. */
-	posted = flow->posted;
-	if (!kvx_flow_stops(flow)) {
-		/* It runs anew: that it was to stop is over. */
-		posted = 0;
-	} else if (posted && flow->running) {
-		/* Once: those that were made since are not to blame. */
-		cut = !flow->cut;
-		flow->cut = true;
-		queue_delayed_work(kvx_peer_wq, &flow->stuck,
-				   flow->hurry ? KVX_FLOW_LATE : KVX_FLOW_STUCK);
-	} else if (__kvx_flow_is_fenced(flow)) {
-		flow->unconfirmed = true;
-		flow->fence = 0;
-		over = __kvx_flow_over(flow);
+	/* It may have ended, or run anew: then that it was to stop is over. */
+	if (flow->running && kvx_flow_stops(flow)) {
+		if (flow->posted) {
+			/* Once: those that were made since are not to blame. */
+			cut = !flow->cut;
+			flow->cut = true;
+		} else if (__kvx_flow_is_fenced(flow)) {
+			flow->unconfirmed = true;
+			flow->fence = 0;
+			over = __kvx_flow_over(flow);
+		}
+		/* What is only being prepared is no peer's fault. */
+		if (!over)
+			queue_delayed_work(kvx_peer_wq, &flow->stuck,
+					   flow->hurry ? KVX_FLOW_LATE : KVX_FLOW_STUCK);
 	}
 	spin_unlock(&peer->flow_lock);
 	if (cut)
@@ -520,7 +520,8 @@ static void kvx_flow_sever(struct kvx_job *job)
 
 	spin_lock(&flow->peer->flow_lock);
 	if (flow->running && kvx_flow_stops(flow)) {
-		__kvx_flow_hurry(flow);
+		flow->hurry = true;
+		mod_delayed_work(kvx_peer_wq, &flow->stuck, KVX_FLOW_LATE);
 		cut = flow->posted && !flow->cut;
 		flow->cut |= cut;
 	}

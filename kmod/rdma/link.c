@@ -519,12 +519,13 @@ static int kvx_link_event(struct rdma_cm_id *id, struct rdma_cm_event *event)
 		break;
 	case RDMA_CM_EVENT_REJECTED:
 		refusal = kvx_link_refusal(link, id, event);
-		/*
-		 * Who refuses says why; if the connection ends right behind that, siw does not read
-		 * it.
-		 */
-		err = event->param.conn.private_data_len || !link->dev->iwarp ? -ECONNREFUSED :
-										-ECONNRESET;
+		err = -ECONNREFUSED;
+		/* Who refuses says why, but if the connection ends behind that, siw loses it. */
+		if (link->dev->iwarp && event->status == -ECONNRESET &&
+		    !event->param.conn.private_data_len) {
+			err = -ECONNRESET;
+			link->rail->unanswered = true;
+		}
 		break;
 	case RDMA_CM_EVENT_ADDR_ERROR:
 	case RDMA_CM_EVENT_ROUTE_ERROR:

@@ -53,6 +53,7 @@ enum kvx_rail_state {
  * @failed: it is to end
  * @error: why: an errno
  * @refusal: why, if the other said so
+ * @unanswered: the other end's answer was lost
  * @order: how often it had been ordered when this was begun
  * @was_ready: it could be used
  * @hello_sent: ours
@@ -113,6 +114,7 @@ struct kvx_rail {
 	bool failed;
 	int error;
 	enum kvxfer_refusal refusal;
+	bool unanswered;
 	u32 order;
 	bool was_ready;
 	bool hello_sent;

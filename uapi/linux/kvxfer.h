@@ -230,6 +230,9 @@
  *	imported from others, and there is no epoch that says which; @index is how many
  * @KVXFER_REASON_WORKER_ID_CHANGED: the agent of this node that has the worker_id now is another
  *	user's than when this agent had to do with it last
+ * @KVXFER_REASON_XFER_UNCONFIRMED: the other node could not be asked whether all that was written
+ * to
+ *	it is over, see KVXFER_COMPLETION_UNCONFIRMED
  * @KVXFER_REASON_NR: how many reasons this header knows
  */
 enum kvxfer_reason {
@@ -363,6 +366,7 @@ enum kvxfer_reason {
 	KVXFER_REASON_MEMFD_HOLE	= 127,
 	KVXFER_REASON_WORKER_ID_AMBIGUOUS = 128,
 	KVXFER_REASON_WORKER_ID_CHANGED	= 129,
+	KVXFER_REASON_XFER_UNCONFIRMED	= 130,
 
 	KVXFER_REASON_NR
 };
@@ -499,10 +503,9 @@ enum kvxfer_pool_kind {
  * Memory is zeroed, in chunks of 2 MiB where they can be had, and charged to the caller's memory
  * cgroup (a memfd's is charged to who made it). A signal ends the making, and nothing is left.
  *
- * A memfd is sealed with F_SEAL_FUTURE_WRITE: its memory is the pool's from then on, and nobody
- * makes holes in it. Mappings of the memfd that are there stay; new ones for writing are made of
- * the pool. With that seal a memfd can become another pool only while there is one of the same
- * user.
+ * While there is a pool of a memfd it is sealed with F_SEAL_FUTURE_WRITE and F_SEAL_SEAL: its
+ * memory is the pool's, and nobody makes holes in it. Mappings of the memfd that are there stay;
+ * new ones for writing are made of the pool. Its user can make another pool of it.
  *
  * Return: 0; EINVAL with POOL_SIZE, POOL_MODE, POOL_NODE, NAME_LONG, NAME_CHAR, FIELD_UNUSED,
  * MEMFD_KIND, MEMFD_SEAL, MEMFD_HOLE; EBADF for no file; EACCES with MEMFD_ACCESS; EPERM with
@@ -1256,7 +1259,8 @@ struct kvxfer_xfer_cancel {
  * quiet can be waited for by another XFER_RELEASE with XFER_RELEASE_WAIT, after EINTR for one. A
  * copy on this node writes nothing any more when the command returns.
  *
- * Return: 0; ENOENT with XFER_UNKNOWN; EINVAL with FIELD_UNUSED; EINTR with INTERRUPTED.
+ * Return: 0; ENOENT with XFER_UNKNOWN; EINVAL with FIELD_UNUSED; with XFER_RELEASE_WAIT
+ * EINTR with INTERRUPTED; EREMOTEIO with XFER_UNCONFIRMED, when it is released all the same.
  */
 struct kvxfer_xfer_release {
 	struct kvxfer_hdr hdr;
