@@ -116,7 +116,7 @@ static enum kvx_shape_error kvx_shape_check_pieces(struct kvx_shape *shape)
 	return KVX_SHAPE_OK;
 }
 
-/* Tests count by it how often an id is compared. */
+/* Hook for tests: counts comparisons of ids. */
 #ifndef KVX_ID_PROBED
 #define KVX_ID_PROBED()
 #endif
@@ -130,7 +130,7 @@ static void kvx_ids_pause(__u32 i, void (*pause)(void))
 		pause();
 }
 
-/* Is an id there twice? @scratch has a bit for each block. */
+/* Find an id that occurs twice. @scratch has one bit per block of the layout. */
 static bool kvx_ids_repeat_by_bit(const __u32 *ids, __u32 nr, __u32 blocks, __u32 *scratch,
 				  void (*pause)(void), __u32 *index)
 {
@@ -151,9 +151,9 @@ static bool kvx_ids_repeat_by_bit(const __u32 *ids, __u32 nr, __u32 blocks, __u3
 }
 
 /*
- * Who chooses ids must not be able to choose such as meet: so there is a seed. And ids mostly
- * follow each other, which must not show: a product alone would keep them in a row, and let them
- * meet by the thousand with one seed in some hundreds.
+ * Hash an id. The seed is random, so that user space cannot construct colliding ids. Ids are mostly
+ * consecutive: a plain product keeps them an arithmetic progression, which for about one seed in
+ * 1,000 puts thousands of them into a few clusters. So the bits are mixed.
  */
 static __u64 kvx_id_mix(__u32 id, __u64 seed)
 {
@@ -164,7 +164,7 @@ static __u64 kvx_id_mix(__u32 id, __u64 seed)
 	return x ^ x >> 31;
 }
 
-/* The same; @scratch holds the index above each id that was met, 0 for none. */
+/* Find an id that occurs twice, by a hash table of indexes plus 1; 0 is a free slot. */
 static bool kvx_ids_repeat_by_hash(const __u32 *ids, __u32 nr, __u64 seed, __u32 *scratch,
 				   void (*pause)(void), __u32 *index)
 {
@@ -197,9 +197,7 @@ static bool kvx_ids_repeat(const struct kvx_shape *shape, __u32 *scratch, void (
 	return kvx_ids_repeat_by_hash(shape->dst.ids, nr, shape->seed, scratch, pause, index);
 }
 
-/*
- * Where the first id is that the side's layout does not have; the number of ids if there is none.
- */
+/* Return the index of the first id that is out of range, or the number of ids. */
 static __u32 kvx_ids_beyond(const struct kvx_side *side, void (*pause)(void))
 {
 	__u32 i;

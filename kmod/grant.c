@@ -434,13 +434,13 @@ static int kvx_import_all(struct kvx_import *import, struct kvx_agent *other,
 	return err;
 }
 
-/* Is @import instead of @old: opened anew on the same node, or on one that was started anew? */
+/* An import replaces one from the same node, and one from a node that has rebooted. */
 static bool kvx_import_replaces(const struct kvx_import *import, const struct kvx_import *old)
 {
 	return old->peer == import->peer || (old->peer && READ_ONCE(old->peer->gone));
 }
 
-/* Part those that stay, which follow @import, from those that it replaces, which are returned. */
+/* Link the imports to keep behind @import. Return the list of imports that @import replaces. */
 static struct kvx_import *__kvx_imports_replace(struct kvx_import *import, struct kvx_import *old)
 {
 	struct kvx_import *dropped = NULL, **stay = &import->next, **drop = &dropped, *next;
@@ -459,9 +459,7 @@ static struct kvx_import *__kvx_imports_replace(struct kvx_import *import, struc
 	return dropped;
 }
 
-/*
- * Put @import into its place, which must not be that of the same. Returns those that it replaces.
- */
+/* Add @import to the table, unless its epoch is there already; @dropped are replaced imports. */
 static int kvx_import_place(struct kvx_agent *agent, struct kvx_import *import,
 			    struct kvxfer_hdr *hdr, struct kvx_import **dropped)
 {

@@ -115,8 +115,8 @@
  * struct kvx_agent
  *	A kref. The open file holds one reference; whoever else keeps a pointer beyond a command
  *	holds another, and so does a mapping of its ring or states: of the struct, which owns
- *	nothing any more when the file is closed. Closing takes the agent out of the tables first:
- *	from then on nobody new finds it. The last reference may go under a lock: a work frees it.
+ *	nothing once the file is closed. Closing removes the agent from the tables first, so no new
+ *	reference is taken. The last reference may be dropped under a spinlock: a work frees it.
  *
  * struct kvx_pool
  *	A kref, see pool.c. Pools hold the module, agents (being files) do as well.

@@ -90,10 +90,10 @@ static int kvx_memfd_check(struct kvx_pool *pool, struct kvxfer_hdr *hdr)
 }
 
 /**
- * kvx_memfd_take() - a pool is to be made of a memfd
- * @pool: the pool
- * @cmd: which says which memfd
- * @bytes: set to its size
+ * kvx_memfd_take() - take the memfd of a new pool, after checking its kind, seals and size
+ * @pool: new pool, not published
+ * @cmd: command with the memfd's descriptor
+ * @bytes: set to the size of the pool
  *
  * Context: process, may sleep.
  * Return: 0 or what the command promises.
@@ -125,12 +125,12 @@ int kvx_memfd_take(struct kvx_pool *pool, struct kvxfer_pool_create *cmd, u64 *b
 }
 
 /**
- * kvx_memfd_seal() - from now on nobody takes pages out of a memfd
- * @pool: whose pages are pinned
- * @hdr: where a refusal is noted
+ * kvx_memfd_seal() - forbid holes in a memfd, and check that there were none since it was pinned
+ * @pool: pool with pinned pages
+ * @hdr: header that receives the reason of a refusal
  *
- * So transfers, which go to the pages that are pinned, and mappings see the same memory. Holes were
- * possible until here. Nor does anybody set seals: those that we set can be taken away again.
+ * Transfers use the pinned pages and mappings use the file, so both must be the same pages.
+ * F_SEAL_SEAL keeps user space from setting seals that kvx_memfd_drop() would have to preserve.
  *
  * Context: process, may sleep.
  * Return: 0, -EINVAL or -EINTR.
@@ -162,8 +162,8 @@ int kvx_memfd_seal(struct kvx_pool *pool, struct kvxfer_hdr *hdr)
 }
 
 /**
- * kvx_memfd_drop() - a pool of a memfd is no more
- * @pool: the pool, or one of another kind
+ * kvx_memfd_drop() - release the memfd of a pool, and remove the seals with its last pool
+ * @pool: pool that is being freed, of any kind
  *
  * Context: process, may sleep.
  */

@@ -345,8 +345,8 @@ int kvx_pages_pin(struct kvx_pages *pages, unsigned long addr, unsigned long nr,
  *
  * The file is mapped into the caller a window at a time and pinned there: the way that is the same
  * for plain and for huge pages and on every kernel. Holes are filled. The mapping is for reading,
- * because a memfd that is a pool already cannot be mapped for writing any more; the pages of a
- * shared mapping are the file's either way.
+ * because a memfd that already is a pool cannot be mapped for writing. A shared mapping has the
+ * pages of the file, whether it is writable or not.
  *
  * Context: process, may sleep.
  * Return: 0, -ENOMEM, -EINTR or -EFAULT.

@@ -457,7 +457,7 @@ static void kvx_flow_stuck(struct work_struct *work)
 
 	kref_get(&peer->ref);
 	spin_lock(&peer->flow_lock);
-	/* It may have ended, or run anew: then that it was to stop is over. */
+	/* The flow may have ended, or have been posted again: then there is nothing to stop. */
 	if (flow->running && kvx_flow_stops(flow)) {
 		if (flow->posted) {
 			/* Once: those that were made since are not to blame. */

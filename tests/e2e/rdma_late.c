@@ -192,19 +192,25 @@ TEST(the_ring_tells_when_what_is_released_is_quiet)
 	each_kind(release_and_listen);
 }
 
-static void cancel(int many)
+/* The transfer has ended, done or in @state, and its destination is watched from then on. */
+static void ended(struct kvx_xfer *xfer, uint32_t state, int round)
 {
 	struct kvx_result result = KVX_RESULT_INIT;
 
+	kvx_xfer_wait(xfer, KVX_FOREVER, &result);
+	CHECK(result.state == state || result.state == KVX_XFER_DONE);
+	swap_watch(round);
+	kvx_xfer_release(xfer);
+}
+
+static void cancel(int many)
+{
 	for (int i = 0; i < many; i++) {
 		struct kvx_xfer *xfer = read_all(agent, &mine[i & 1], 0);
 
 		let_some_come(&mine[i & 1]);
 		OK(kvx_xfer_cancel(xfer));
-		kvx_xfer_wait(xfer, KVX_FOREVER, &result);
-		CHECK(result.state == KVX_XFER_CANCELED || result.state == KVX_XFER_DONE);
-		swap_watch(i);
-		kvx_xfer_release(xfer);
+		ended(xfer, KVX_XFER_CANCELED, i);
 	}
 }
 
@@ -215,16 +221,8 @@ TEST(what_is_canceled_is_not_written)
 
 static void let_expire(int many)
 {
-	struct kvx_result result = KVX_RESULT_INIT;
-
-	for (int i = 0; i < many; i++) {
-		struct kvx_xfer *xfer = read_all(agent, &mine[i & 1], 1 + rnd(30000000));
-
-		kvx_xfer_wait(xfer, KVX_FOREVER, &result);
-		CHECK(result.state == KVX_XFER_TIMEDOUT || result.state == KVX_XFER_DONE);
-		swap_watch(i);
-		kvx_xfer_release(xfer);
-	}
+	for (int i = 0; i < many; i++)
+		ended(read_all(agent, &mine[i & 1], 1 + rnd(30000000)), KVX_XFER_TIMEDOUT, i);
 }
 
 TEST(what_has_timed_out_is_not_written)
